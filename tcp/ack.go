@@ -1,0 +1,192 @@
+package tcp
+
+import "time"
+
+// The fifth step of SEGMENT ARRIVES: the acknowledgment (RFC 9293, 3.10.7.4).
+
+// ackArrives processes the ACK field. It reports false when the segment is to be
+// dropped.
+func (t *TCB) ackArrives(now Time, seg *Segment) bool {
+	if t.state == StateSynReceived {
+		if !seg.Ack.After(t.snd.una) || seg.Ack.After(t.snd.nxt) {
+			t.drop(now, WhyBadAck)
+			if len(t.replies) < maxReplies {
+				t.replies = append(t.replies, Segment{
+					SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
+					Seq: seg.Ack, Flags: RST,
+				})
+			}
+			return false
+		}
+		t.windowFrom(seg)
+		t.acknowledged(now, seg)
+		t.established(now)
+		return true
+	}
+	switch {
+	case seg.Ack.After(t.snd.nxt):
+		// It acknowledges what was not sent: an ACK, and drop it.
+		t.drop(now, WhyBadAck)
+		t.challenge(now)
+		return false
+	case seg.Ack.Before(t.snd.una - Seq(t.snd.maxWnd)):
+		// RFC 5961, section 5: older than any honest duplicate.
+		t.drop(now, WhyBadAck)
+		t.challenge(now)
+		return false
+	case seg.Ack.Before(t.snd.una):
+		return true // an old duplicate; its text still counts
+	case t.state == StateTimeWait:
+		return true // nothing is left to acknowledge
+	}
+	t.acknowledged(now, seg)
+	return t.ackOfFIN(now)
+}
+
+// ackOfFIN makes the moves that the acknowledgment of our FIN brings.
+func (t *TCB) ackOfFIN(now Time) bool {
+	if !t.is(finSent) || t.outstanding() {
+		return true
+	}
+	switch t.state {
+	case StateFinWait1:
+		t.move(now, StateFinWait2, WhyNone)
+		if t.is(orphaned) {
+			t.timers.arm(timerLife, now.Add(t.params.FinWait2))
+		}
+	case StateClosing:
+		t.enterTimeWait(now)
+	case StateLastAck:
+		t.end(now, nil, WhyNone)
+		return false
+	}
+	return true
+}
+
+// acknowledged takes SEG.ACK in [SND.UNA, SND.NXT], the SACK blocks and the window.
+func (t *TCB) acknowledged(now Time, seg *Segment) {
+	wasOutstanding := t.outstanding()
+	acked := seg.Ack.Sub(t.snd.una)
+	dup := acked == 0 && wasOutstanding && seg.Len() == 0 &&
+		uint32(seg.Window)<<t.windowShiftOf(seg) == t.snd.wnd
+
+	var res ackResult
+	if acked > 0 {
+		res = t.advance(now, seg.Ack)
+	}
+	news, sackRes := t.takeSACK(seg)
+	if sackRes.sampled && (!res.sampled || sackRes.sentAt > res.sentAt) {
+		res.sentAt, res.sampled = sackRes.sentAt, true
+	}
+	rtt := t.measure(now, seg, res, acked > 0)
+	if acked > 0 {
+		if t.outstanding() {
+			t.armRetransmit(now) // RFC 6298, 5.3
+		} else {
+			t.timers.stop(timerRetransmit) // RFC 6298, 5.2
+		}
+	}
+	if !seg.Flags.Has(SYN) {
+		t.windowFrom(seg)
+	}
+	if t.cc != nil && (acked > 0 || news > 0 || dup) {
+		t.recoverOnAck(now, acked, dup, rtt)
+	}
+}
+
+// advance moves SND.UNA to ack, which lies after it, and drops what it covers.
+func (t *TCB) advance(now Time, ack Seq) ackResult {
+	start, end := t.bufStart(), t.dataEnd()
+	t.recovery.wasLimited = t.snd.una.Before(t.recovery.limited)
+	res := t.scoreboard.ack(ack)
+	t.snd.una = ack
+	t.set(synAcked)
+	// Numbers that are compared with SND.UNA must not fall 2^31 behind it.
+	t.snd.sml = laterSeq(t.snd.sml, ack)
+	t.recovery.limited = laterSeq(t.recovery.limited, ack)
+	if t.recovery.mode == recoveryNone {
+		t.recovery.point = laterSeq(t.recovery.point, ack-1)
+	}
+	if n := earlierSeq(ack, end).Sub(start); n > 0 {
+		t.sendBuf.Discard(n)
+		t.count.bytesAcked += uint64(n)
+	}
+	t.progress = now
+	t.retransmits = 0
+	return res
+}
+
+// measure takes a round trip from the acknowledgment (RFC 6298, section 3; RFC 7323,
+// section 4): from the time of sending where the segment was sent only once (Karn),
+// else from the echoed timestamp. Progress ends the back-off, unless the echo is older
+// than the last retransmission of what is acknowledged: then either the timeout was
+// too short for the path, or it was an ACK that got lost; neither the time nor the
+// progress means anything, and Karn's rule keeps the back-off.
+func (t *TCB) measure(now Time, seg *Segment, res ackResult, advanced bool) time.Duration {
+	var rtt time.Duration
+	echo := t.is(timestampsOK) && seg.Options.HasTimestamps && seg.Options.TSEcr != 0
+	stale := echo && res.resent != 0 && int32(seg.Options.TSEcr-t.timestamp(res.resent)) < 0
+	if advanced && !stale {
+		t.rtt.backoff = 0
+	}
+	switch {
+	case res.sampled:
+		rtt = now.Sub(res.sentAt)
+	case advanced && echo && !stale:
+		rtt = time.Duration(int32(t.timestamp(now)-seg.Options.TSEcr)) * time.Millisecond
+		if rtt < 0 {
+			return 0
+		}
+	default:
+		return 0
+	}
+	rtt = max(rtt, time.Microsecond)
+	flightSegs := t.snd.nxt.Sub(t.snd.una) / max(2*t.sendMSS(), 1)
+	t.rtt.sample(rtt, flightSegs)
+	if t.observer != nil {
+		t.observer(&Event{Time: now, Kind: EventRTT, RTT: rtt, SRTT: t.rtt.srtt, RTO: t.rtt.rto()})
+	}
+	return rtt
+}
+
+// windowShiftOf is the shift of a segment's window: none in a SYN (RFC 7323, 2.2).
+func (t *TCB) windowShiftOf(seg *Segment) uint8 {
+	if seg.Flags.Has(SYN) {
+		return 0
+	}
+	return t.snd.shift
+}
+
+// windowFrom updates the send window unless the segment is older than the last that
+// did (SND.WL1, SND.WL2).
+func (t *TCB) windowFrom(seg *Segment) {
+	if t.snd.wl1.Before(seg.Seq) || t.snd.wl1 == seg.Seq && t.snd.wl2.AtOrBefore(seg.Ack) {
+		t.updateSendWindow(seg)
+	}
+}
+
+func (t *TCB) updateSendWindow(seg *Segment) {
+	wnd := uint32(seg.Window) << t.windowShiftOf(seg)
+	if t.snd.wnd == 0 && wnd > 0 && t.state.Synchronized() {
+		t.windowOpened()
+	}
+	t.snd.wnd = wnd
+	t.snd.maxWnd = max(t.snd.maxWnd, wnd)
+	t.snd.wl1 = seg.Seq
+	t.snd.wl2 = seg.Ack
+}
+
+// windowOpened is called when a closed send window opens: what was sent beyond it the
+// peer has dropped. A lone probe counts as never sent, so that it goes again as the
+// beginning of a full segment.
+func (t *TCB) windowOpened() {
+	t.persistCount = 0
+	if t.snd.nxt == t.snd.una.Add(1) && t.is(synAcked) {
+		t.scoreboard.clear()
+		t.snd.nxt, t.snd.sml = t.snd.una, t.snd.una
+		t.clear(finSent)
+		return
+	}
+	t.scoreboard.loseAll()
+	t.recovery.why = WhyWindowOpened
+}

@@ -1,0 +1,244 @@
+package tcp
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// The user calls (RFC 9293, 3.10.1 to 3.10.6). None waits; what they want to send comes
+// out of Next.
+
+// Errors that end a connection or answer a call. Package stack turns them into what
+// package net would say.
+var (
+	// ErrRefused: a reset answered our SYN.
+	ErrRefused = errors.New("tcp: connection refused")
+	// ErrReset: the peer reset the connection.
+	ErrReset = errors.New("tcp: connection reset by peer")
+	// ErrAborted: we reset the connection ourselves.
+	ErrAborted = errors.New("tcp: connection aborted")
+	// ErrTimeout: R2, the user timeout or the last keep-alive probe passed.
+	ErrTimeout = errors.New("tcp: connection timed out")
+	// ErrClosing: Write after CloseWrite or Close ("connection closing").
+	ErrClosing = errors.New("tcp: connection closing")
+	// ErrNotConnected: a call on a TCB that is not open ("connection does not exist").
+	ErrNotConnected = errors.New("tcp: connection does not exist")
+)
+
+// OpenActive is an active OPEN (3.10.1): Next sends the SYN.
+func (t *TCB) OpenActive(now Time, s Setup) {
+	t.setup(now, s)
+	t.move(now, StateSynSent, WhyNone)
+}
+
+// OpenPassive is a passive OPEN (3.10.1): LISTEN for the peer named in s. A driver
+// makes such a TCB for each SYN that reaches a listener.
+func (t *TCB) OpenPassive(now Time, s Setup) {
+	t.setup(now, s)
+	t.set(passiveOpen)
+	t.move(now, StateListen, WhyNone)
+}
+
+// Write is SEND (3.10.2): it copies what the send buffer takes of p and returns how
+// many bytes that was, 0 when it is full. Before the handshake is complete the data
+// waits for it.
+func (t *TCB) Write(_ Time, p []byte) (int, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	switch t.state {
+	case StateClosed:
+		if t.is(finQueued) {
+			return 0, ErrClosing
+		}
+		return 0, ErrNotConnected
+	case StateListen:
+		return 0, ErrNotConnected
+	}
+	if t.is(finQueued) {
+		return 0, ErrClosing
+	}
+	n := min(len(p), t.writeRoom())
+	if n > 0 {
+		t.sendBuf.Append(p[:n])
+	}
+	return n, nil
+}
+
+func (t *TCB) writeRoom() int { return max(0, int(t.sendLimit)-t.sendBuf.Len()) }
+
+// Writable reports whether Write would take a byte or return an error.
+func (t *TCB) Writable() bool {
+	return t.err != nil || t.is(finQueued) || t.state == StateClosed || t.writeRoom() > 0
+}
+
+// Read is RECEIVE (3.10.3): it copies what is there to p and returns how many bytes
+// that was, 0 when nothing is there yet. After the last byte it returns io.EOF if the
+// peer closed, or what ended the connection otherwise (MUST-12): what was
+// acknowledged is never lost.
+func (t *TCB) Read(_ Time, p []byte) (int, error) {
+	if t.recvBuf.Len() > 0 && !t.is(readShut) {
+		n := t.recvBuf.Read(p)
+		t.readerMadeRoom()
+		return n, nil
+	}
+	switch {
+	case t.is(readShut), t.is(finReceived):
+		return 0, io.EOF
+	case t.err != nil:
+		return 0, t.err
+	case t.state == StateClosed && t.is(finQueued):
+		return 0, io.EOF // FIN-WAIT-2 given up
+	case t.state == StateClosed:
+		return 0, ErrNotConnected
+	}
+	return 0, nil
+}
+
+// Readable reports whether Read would return a byte or an error.
+func (t *TCB) Readable() bool {
+	return t.recvBuf.Len() > 0 || t.is(readShut) || t.is(finReceived) || t.err != nil || t.state == StateClosed
+}
+
+// CloseWrite is CLOSE as the RFC means it (3.10.4): no more to send; a FIN follows the
+// data. Reading goes on.
+func (t *TCB) CloseWrite(now Time) error {
+	switch {
+	case t.err != nil:
+		return t.err
+	case t.state == StateClosed && !t.is(finQueued), t.state == StateListen:
+		return ErrNotConnected
+	case t.is(finQueued):
+		return ErrClosing
+	}
+	t.set(finQueued)
+	switch t.state {
+	case StateSynSent:
+		t.end(now, nil, WhyNone) // delete the TCB
+	case StateEstablished:
+		t.move(now, StateFinWait1, WhyNone)
+	case StateCloseWait:
+		t.move(now, StateLastAck, WhyNone)
+	case StateSynReceived:
+		// Without data to send the FIN goes at once; else it waits for ESTABLISHED.
+		if t.sendBuf.Len() == 0 && t.outstanding() {
+			t.startSender()
+			t.move(now, StateFinWait1, WhyNone)
+		}
+	}
+	return nil
+}
+
+// CloseRead discards what is there to read and all that comes: the peer goes on being
+// acknowledged, and Read returns io.EOF.
+func (t *TCB) CloseRead(Time) {
+	t.set(readShut)
+	t.recvBuf.Clear()
+	if !t.is(orphaned) {
+		t.readerMadeRoom()
+	}
+}
+
+// Close is what close(2) does: the application is gone. Data that it did not read, or
+// that arrives later, resets the connection (SHLD-3, MAY-1); otherwise what was
+// written is delivered and the connection taken down while the driver goes on driving.
+func (t *TCB) Close(now Time) {
+	if t.is(orphaned) {
+		return
+	}
+	unread := t.recvBuf.Len() > 0
+	t.set(orphaned)
+	t.CloseRead(now)
+	switch {
+	case t.state == StateClosed:
+	case t.state == StateListen, t.state == StateSynSent:
+		t.end(now, nil, WhyNone)
+	case unread, t.lingerTimeout < 0:
+		t.abort(now, ErrAborted, WhyAborted)
+	default:
+		if !t.is(finQueued) {
+			_ = t.CloseWrite(now) // the states in which it errs are handled above
+		}
+		if t.state == StateFinWait2 {
+			t.timers.arm(timerLife, now.Add(t.params.FinWait2))
+		}
+		if t.lingerTimeout > 0 && t.state != StateTimeWait {
+			t.timers.arm(timerLinger, now.Add(t.lingerTimeout))
+		}
+	}
+}
+
+// Abort is ABORT (3.10.5): a reset, and everything queued is dropped.
+func (t *TCB) Abort(now Time) {
+	if t.state != StateClosed {
+		t.abort(now, ErrAborted, WhyAborted)
+	}
+	t.recvBuf.Clear()
+}
+
+// abort ends the connection with a reset where the state asks for one.
+func (t *TCB) abort(now Time, err error, why Why) {
+	switch t.state {
+	case StateSynReceived, StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait:
+		t.set(rstDue)
+	case StateClosing, StateLastAck:
+		// Once the FIN is sent there is nothing to reset. Before, the RFC would have
+		// the connection in CLOSE-WAIT still.
+		t.setTo(rstDue, t.unsent() > 0)
+	}
+	if t.state == StateTimeWait {
+		err = nil
+	}
+	t.end(now, err, why)
+}
+
+// SetNoDelay turns Nagle off or on (MUST-17). It is on at first.
+func (t *TCB) SetNoDelay(_ Time, on bool) { t.setTo(noDelay, on) }
+
+// SetKeepAlive changes the keep-alive settings (MUST-24, MUST-27). Zero fields of k
+// mean the defaults.
+func (t *TCB) SetKeepAlive(now Time, k KeepAlive) {
+	t.keepAlive = nil
+	if k.Enable {
+		k = k.withDefaults()
+		t.keepAlive = &k
+	}
+	t.probes = 0
+	if t.params != nil {
+		t.armKeepAlive(now)
+	}
+}
+
+// SetUserTimeout is how long data may stay unacknowledged before the connection is given
+// up, instead of R2 (RFC 9293, 3.8.3, MUST-21). 0 means R2.
+func (t *TCB) SetUserTimeout(now Time, d time.Duration) {
+	t.userTimeout = max(d, 0)
+	if t.params != nil && t.timers.armed(timerRetransmit) {
+		t.armRetransmit(now)
+	}
+}
+
+// SetLinger is what Close does with data that is not delivered: at 0 it resets the
+// connection at once; above, it gives the peer that long; below (the default), as long
+// as the connection lives.
+func (t *TCB) SetLinger(d time.Duration) {
+	switch {
+	case d < 0:
+		t.lingerTimeout = 0
+	case d == 0:
+		t.lingerTimeout = -1
+	default:
+		t.lingerTimeout = d
+	}
+}
+
+// SetSendBuffer sets how many bytes Write takes beyond what is acknowledged.
+func (t *TCB) SetSendBuffer(n int) { t.sendLimit = int32(clampBuffer(n)) }
+
+// SetReceiveBuffer sets how many bytes wait for the reader at most. What has been
+// promised to the peer already stays promised.
+func (t *TCB) SetReceiveBuffer(_ Time, n int) {
+	t.recvLimit = int32(clampBuffer(n))
+	t.readerMadeRoom()
+}

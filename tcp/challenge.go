@@ -1,0 +1,33 @@
+package tcp
+
+import "time"
+
+// challengeLimit rations challenge ACKs a connection (RFC 5961, section 7). A limit
+// for all connections together would let an attacker count what another connection
+// sends (CVE-2016-5696).
+type challengeLimit struct {
+	since Time
+	sent  uint16
+}
+
+const challengePeriod = 5 * time.Second
+
+// allow counts one and reports whether it may be sent.
+func (c *challengeLimit) allow(now Time, limit int) bool {
+	if c.sent == 0 || now.Sub(c.since) >= challengePeriod {
+		c.since, c.sent = now, 0
+	}
+	if int(c.sent) >= limit {
+		return false
+	}
+	c.sent++
+	return true
+}
+
+// challenge sends a challenge ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. An honest peer
+// that has lost its state answers it with a reset that fits.
+func (t *TCB) challenge(now Time) {
+	if t.challenges.allow(now, t.params.ChallengeAcks) {
+		t.set(ackNow | challengeDue)
+	}
+}

@@ -1,0 +1,371 @@
+package tcp
+
+// What to send next (RFC 9293, 3.7.4, 3.8.6; RFC 5681).
+
+// Out is a segment to be sent: a header and slices of the send buffer.
+type Out struct {
+	// Segment is the header; its Payload and Block are nil. GSOSize is not 0 for a
+	// super-segment, which the device cuts into pieces of that much data.
+	Segment
+	// Data is the payload, in order, and DataLen its length in bytes. The slices are
+	// valid until another method of the TCB is called.
+	Data    [][]byte
+	DataLen int
+}
+
+// Next fills out with the next segment to send and reports whether there is one. The
+// driver calls it until it says no after every batch of segments, every Tick and every
+// user call. One ACK answers all segments of a batch (MUST-58, MUST-59).
+func (t *TCB) Next(now Time, out *Out) bool {
+	out.Data, out.DataLen = out.Data[:0], 0
+	if len(t.replies) > 0 {
+		t.nextReply(now, out)
+		return true
+	}
+	switch {
+	case t.is(rstDue):
+		t.clear(rstDue)
+		t.emitReset(now, out)
+		return true
+	case t.state == StateClosed || t.state == StateListen:
+		return false
+	case t.nextRetransmission(now, out),
+		t.nextProbe(now, out),
+		t.nextNew(now, out),
+		t.nextKeepAlive(now, out),
+		t.nextAck(now, out):
+		return true
+	}
+	t.settle(now)
+	return false
+}
+
+// nextReply sends the oldest of the waiting resets.
+func (t *TCB) nextReply(now Time, out *Out) {
+	out.Segment = t.replies[0]
+	t.replies = t.replies[1:]
+	if len(t.replies) == 0 {
+		t.replies = nil
+	}
+	t.sent(now, out, WhyRefused)
+}
+
+// emitReset is the reset of an ABORT: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>.
+func (t *TCB) emitReset(now Time, out *Out) {
+	out.Segment = Segment{
+		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
+		Seq: t.snd.nxt, Ack: t.rcv.nxt, Flags: RST | ACK,
+	}
+	t.sent(now, out, WhyAborted)
+}
+
+// sendMSS is the effective send MSS (RFC 9293, 3.7.1, MUST-16): what the peer takes
+// and the path carries, less the options of every segment.
+func (t *TCB) sendMSS() int {
+	n := int(t.snd.mss)
+	if t.is(timestampsOK) {
+		n -= lenTimestampsPadded
+	}
+	return n
+}
+
+// unsent is how many numbers wait to be sent for the first time: data and FIN.
+func (t *TCB) unsent() int {
+	if t.is(finSent) {
+		return 0
+	}
+	n := t.dataEnd().Sub(t.dataNxt())
+	if t.is(finQueued) {
+		n++
+	}
+	return n
+}
+
+// windowEnd is the right edge of the peer's window.
+func (t *TCB) windowEnd() Seq { return t.snd.una.Add(int(t.snd.wnd)) }
+
+// fill is the most data that one segment may carry within limit bytes: whole
+// segments of mss where the device cuts them, else one.
+func (t *TCB) fill(limit, mss int) int {
+	if limit <= mss || int(t.maxGSO) < 2*mss {
+		return min(limit, mss)
+	}
+	return min(limit, int(t.maxGSO)/mss*mss)
+}
+
+// nextRetransmission sends again the first run that is lost.
+func (t *TCB) nextRetransmission(now Time, out *Out) bool {
+	i := t.scoreboard.firstLost()
+	if i < 0 {
+		return false
+	}
+	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
+		t.scoreboard.resend(i, 1, now)
+		t.emitSYN(now, out, t.recovery.why)
+		return true
+	}
+	opts := t.options(now)
+	mss := int(t.snd.mss) - opts.len()
+	room := t.cc.Window() - t.flight()
+	if t.recovery.force {
+		room = max(room, mss)
+	}
+	t.scoreboard.joinLost(i, max(room, mss))
+	run := t.scoreboard.runs[i]
+	n := min(run.len(), t.windowEnd().Sub(run.start))
+	if n <= 0 || room < min(n, mss) {
+		return false
+	}
+	t.recovery.force = false
+	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.end.After(t.dataEnd()) && run.start.Add(n) == t.dataEnd() {
+		n++ // the FIN rides on the last of the data
+	}
+	t.scoreboard.resend(i, n, now)
+	t.emit(now, out, run.start, n, opts, t.recovery.why)
+	return true
+}
+
+// nextProbe sends what the persist timer asks for: one octet that a closed window has
+// no room for, or, with a window that is merely small, what it takes.
+func (t *TCB) nextProbe(now Time, out *Out) bool {
+	if !t.is(probeDue) {
+		return false
+	}
+	t.clear(probeDue)
+	if !t.persisting() {
+		return false
+	}
+	n := 1
+	if t.snd.wnd > 0 {
+		n = min(t.unsent(), int(t.snd.wnd), t.sendMSS())
+	}
+	opts := t.options(now)
+	if t.outstanding() {
+		// The octet at SND.UNA again.
+		if i := t.scoreboard.head; t.scoreboard.runs[i].state != lost {
+			t.scoreboard.mark(&t.scoreboard.runs[i], lost)
+		}
+		t.scoreboard.resend(t.scoreboard.head, n, now)
+		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
+		return true
+	}
+	t.sendNew(now, out, n, opts, WhyProbe)
+	return true
+}
+
+// nextNew sends what has not been sent: the SYN, data, the FIN.
+func (t *TCB) nextNew(now Time, out *Out) bool {
+	if t.snd.nxt == t.snd.iss && !t.outstanding() && (t.state == StateSynSent || t.state == StateSynReceived) {
+		t.scoreboard.sent(t.snd.iss, t.snd.iss.Add(1), now)
+		t.snd.nxt = t.snd.iss.Add(1)
+		t.armRetransmit(now)
+		t.emitSYN(now, out, WhyNone)
+		return true
+	}
+	if t.cc == nil || !t.state.Synchronized() {
+		return false
+	}
+	unsent := t.unsent()
+	if unsent == 0 || t.scoreboard.lostBytes > 0 {
+		return false
+	}
+	if !t.outstanding() && now.Sub(t.lastData) > t.rtt.rto() {
+		t.cc.Idle(now)
+	}
+	opts := t.options(now)
+	n := t.allowed(unsent, int(t.snd.mss)-opts.len())
+	if n <= 0 {
+		return false
+	}
+	t.sendNew(now, out, n, opts, WhyNone)
+	return true
+}
+
+// sendNew sends the next n numbers for the first time.
+func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
+	start := t.snd.nxt
+	t.setTo(finSent, n == t.unsent() && t.is(finQueued))
+	if !t.outstanding() {
+		t.progress = now
+	}
+	t.snd.nxt = start.Add(n)
+	t.scoreboard.sent(start, t.snd.nxt, now)
+	if n%t.sendMSS() != 0 {
+		t.snd.sml = t.snd.nxt
+	}
+	if !t.timers.armed(timerRetransmit) && t.snd.wnd > 0 {
+		t.armRetransmit(now)
+	}
+	t.emit(now, out, start, n, opts, why)
+}
+
+// allowed is how many of the unsent numbers may go now in one segment: by the peer's
+// window, by the congestion window, by the sender's side of silly-window avoidance
+// (RFC 9293, 3.8.6.2.1) and by Nagle. mss is the data that fits a segment with the
+// options it will have.
+func (t *TCB) allowed(unsent, mss int) int {
+	wnd := t.windowEnd().Sub(t.snd.nxt)
+	room := t.cc.Window() - t.flight()
+	data := unsent
+	if t.is(finQueued) {
+		data-- // a FIN needs a number in the window, but no room in a segment
+	}
+	if room < min(unsent, mss) {
+		t.recovery.limited = t.snd.nxt // the congestion window holds data back
+		return 0
+	}
+	if data <= min(wnd, t.fill(min(data, room), mss)) {
+		return t.tail(min(unsent, wnd), data, mss)
+	}
+	if room < min(unsent, wnd) {
+		t.recovery.limited = t.snd.nxt.Add(room)
+	}
+	n := min(data, wnd, room)
+	if n >= mss {
+		return t.fill(n/mss*mss, mss)
+	}
+	// Less than a segment: the window is small. Worth a segment if it is half of
+	// the largest that the peer ever offered (3.8.6.2.1, condition 3).
+	if n > 0 && n == wnd && n*2 >= int(t.snd.maxWnd) {
+		return n
+	}
+	return 0
+}
+
+// tail decides about a segment of n numbers that would carry all the data that is
+// left, and the FIN if there is one and the window has a number for it: whole, or without
+// an end that is smaller than a segment and has to wait for the ACK of a smaller one
+// before it (Nagle, RFC 9293, 3.7.4, in Minshall's form as on Linux: only a small
+// segment in flight holds a small one back).
+func (t *TCB) tail(n, data, mss int) int {
+	small := data % mss
+	if small == 0 || t.is(noDelay|finQueued) || t.snd.sml.AtOrBefore(t.snd.una) {
+		return n
+	}
+	return data - small
+}
+
+// nextKeepAlive sends a keep-alive probe: nothing, at SND.NXT-1 (SHLD-12), which the
+// peer has to answer as it is out of its window.
+func (t *TCB) nextKeepAlive(now Time, out *Out) bool {
+	if !t.is(keepAliveDue) {
+		return false
+	}
+	t.clear(keepAliveDue)
+	t.emit(now, out, t.snd.nxt-1, 0, t.options(now), WhyKeepAlive)
+	return true
+}
+
+// nextAck sends a bare ACK if one is owed.
+func (t *TCB) nextAck(now Time, out *Out) bool {
+	if !t.is(ackNow) && !t.is(updateWindow) {
+		return false
+	}
+	if t.state == StateSynSent || t.state == StateSynReceived && t.snd.nxt == t.snd.iss {
+		return false
+	}
+	why := WhyNone
+	switch {
+	case t.is(challengeDue):
+		why = WhyChallenge
+	case !t.is(ackNow):
+		why = WhyWindowUpdate
+	}
+	t.emit(now, out, t.snd.nxt, 0, t.options(now), why)
+	return true
+}
+
+// options are the options of a segment that is not a SYN.
+func (t *TCB) options(now Time) Options {
+	var o Options
+	if t.is(timestampsOK) {
+		o.HasTimestamps = true
+		o.TSVal, o.TSEcr = t.timestamp(now), t.tsRecent
+	}
+	if t.ooo != nil && t.is(sackOK) {
+		t.ooo.blocks(&o)
+	}
+	return o
+}
+
+// timestamp is our timestamp clock: milliseconds, as on Linux (RFC 7323, section 5.4).
+func (t *TCB) timestamp(now Time) uint32 {
+	return uint32(now/1e6) + t.tsOffset
+}
+
+// emitSYN fills out with our SYN, or our SYN,ACK in SYN-RECEIVED.
+func (t *TCB) emitSYN(now Time, out *Out, why Why) {
+	o := Options{MSS: t.mss}
+	answer := t.state != StateSynSent // it offers only what the peer has offered
+	o.SACKPermitted = !t.params.NoSACK && (!answer || t.is(sackOK))
+	if o.HasTimestamps = !t.params.NoTimestamps && (!answer || t.is(timestampsOK)); o.HasTimestamps {
+		o.TSVal, o.TSEcr = t.timestamp(now), t.tsRecent
+	}
+	if o.HasWScale = !t.params.NoWindowScale && (!answer || t.is(wscaleOK)); o.HasWScale {
+		o.WScale = windowShift
+	}
+	out.Segment = Segment{
+		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
+		Seq: t.snd.iss, Flags: SYN, Options: o,
+		Window: uint16(min(t.recvLimit, 65535)),
+	}
+	if answer {
+		out.Ack, out.Flags = t.rcv.nxt, SYN|ACK
+		t.ackSent()
+	}
+	t.sent(now, out, why)
+}
+
+// emit fills out with the n numbers from seq on, n being 0 for a bare ACK.
+func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
+	flags := ACK
+	end, dataEnd := seq.Add(n), t.dataEnd()
+	if n > 0 && end.After(dataEnd) {
+		flags |= FIN
+		n--
+		end--
+	}
+	if n > 0 {
+		out.Data = t.sendBuf.Slices(out.Data, seq.Sub(t.bufStart()), n)
+		out.DataLen = n
+		if end == dataEnd {
+			flags |= PSH // the last of what was written (MUST-61)
+		}
+	}
+	out.Segment = Segment{
+		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
+		Seq: seq, Ack: t.rcv.nxt, Flags: flags, Options: opts,
+		Window: t.advertise(),
+	}
+	if mss := int(t.snd.mss) - opts.len(); n > mss {
+		out.GSOSize = mss
+	}
+	t.ackSent()
+	t.sent(now, out, why)
+}
+
+// ackSent notes that the peer now knows our RCV.NXT and our window.
+func (t *TCB) ackSent() {
+	t.rcv.acked = t.rcv.nxt
+	t.clear(ackNow | ackSoon | updateWindow | challengeDue)
+	t.timers.stop(timerDelayedAck)
+}
+
+// sent counts a segment that leaves and tells the observer.
+func (t *TCB) sent(now Time, out *Out, why Why) {
+	t.lastSnd = now
+	if out.DataLen > 0 {
+		t.lastData = now
+	}
+	segs := uint64(segments(out.DataLen, out.GSOSize))
+	t.count.segsOut += segs
+	t.count.bytesSent += uint64(out.DataLen)
+	switch why {
+	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats:
+		t.count.retransSegs += segs
+		t.count.bytesRetrans += uint64(out.DataLen)
+	}
+	if t.observer != nil {
+		t.observeOut(now, out, why)
+	}
+}

@@ -1,0 +1,56 @@
+package tcp
+
+import "time"
+
+// rttEstimator computes the retransmission timeout by RFC 6298, section 2, with the
+// correction of RFC 7323, appendix G, for more than one sample a round trip.
+type rttEstimator struct {
+	srtt, rttvar, min time.Duration // srtt is 0 before the first sample
+	base              time.Duration // the timeout without back-off
+	backoff           uint8         // doublings (RFC 6298, 5.5)
+	minVar, max       time.Duration
+}
+
+func (r *rttEstimator) init(p *Params) {
+	r.base, r.minVar, r.max = p.InitialRTO, p.MinRTO, p.MaxRTO
+}
+
+// sample takes a measured round trip (RFC 6298, 2.2 and 2.3). perRTT is how many
+// samples a round trip is expected to give.
+func (r *rttEstimator) sample(rtt time.Duration, perRTT int) {
+	rtt = max(rtt, time.Microsecond)
+	if r.min == 0 || rtt < r.min {
+		r.min = rtt
+	}
+	if r.srtt == 0 {
+		r.srtt, r.rttvar = rtt, rtt/2
+	} else {
+		// alpha = 1/8, beta = 1/4, each shared by the samples of a round trip.
+		n := time.Duration(max(perRTT, 1))
+		r.rttvar += ((r.srtt - rtt).Abs() - r.rttvar) / (4 * n)
+		r.srtt += (rtt - r.srtt) / (8 * n)
+	}
+	// RFC 6298, 2.4 puts a floor under the whole timeout. Linux puts it under the
+	// second term: a peer that delays its ACK by 40 ms does not make us time out.
+	r.base = min(r.srtt+max(4*r.rttvar, r.minVar), r.max)
+}
+
+// rto is the timeout now, back-off included.
+func (r *rttEstimator) rto() time.Duration {
+	return backedOff(r.base, r.backoff, r.max)
+}
+
+// backedOff is d doubled n times and at most limit.
+func backedOff(d time.Duration, n uint8, limit time.Duration) time.Duration {
+	for ; n > 0 && d < limit; n-- {
+		d *= 2
+	}
+	return min(d, limit)
+}
+
+// backOff doubles the timeout (RFC 6298, 5.5).
+func (r *rttEstimator) backOff() {
+	if r.backoff < 32 {
+		r.backoff++
+	}
+}

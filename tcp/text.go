@@ -1,0 +1,154 @@
+package tcp
+
+// The seventh and eighth step of SEGMENT ARRIVES: the segment text and the FIN
+// (RFC 9293, 3.10.7.4).
+
+// textArrives takes the data and the FIN of a segment that has been trimmed to the
+// window.
+func (t *TCB) textArrives(now Time, seg *Segment) {
+	if seg.Len() == 0 {
+		return
+	}
+	switch t.state {
+	case StateEstablished, StateFinWait1, StateFinWait2:
+	default:
+		// The peer's FIN has been received: this should not occur. An ACK tells it so.
+		t.drop(now, WhyNotForState)
+		t.set(ackNow)
+		return
+	}
+	if n := len(seg.Payload); n > 0 {
+		if t.is(orphaned) {
+			// Nobody will read it: say so now (RFC 9293, 3.6.1, SHLD-3).
+			t.drop(now, WhyDataAfterClose)
+			t.abort(now, ErrAborted, WhyDataAfterClose)
+			return
+		}
+		t.rcv.mss = t.peerSegment(seg)
+	}
+	if seg.Seq != t.rcv.nxt {
+		t.outOfOrder(now, seg)
+		return
+	}
+	t.inOrder(now, seg)
+}
+
+// peerSegment is the size of the peer's segments as far as seen: an ACK is owed for
+// every second of them (SHLD-19).
+func (t *TCB) peerSegment(seg *Segment) uint16 {
+	n := len(seg.Payload)
+	if seg.GSOSize > 0 {
+		n = min(n, seg.GSOSize)
+	}
+	return max(t.rcv.mss, uint16(min(n, int(t.mss))))
+}
+
+// inOrder takes a segment that starts at RCV.NXT and what it makes contiguous.
+func (t *TCB) inOrder(now Time, seg *Segment) {
+	filledGap := t.ooo != nil
+	if n := len(seg.Payload); n > 0 {
+		t.deliver(seg)
+		t.rcv.nxt = t.rcv.nxt.Add(n)
+	}
+	if seg.Flags.Has(FIN) {
+		t.rcv.fin = t.rcv.nxt
+		t.set(finKnown)
+	}
+	if filledGap {
+		t.fillGap()
+	}
+	if t.is(urgent) && t.rcv.nxt.AtOrAfter(t.rcv.up) {
+		t.clear(urgent)
+	}
+	if t.is(finKnown) && t.rcv.fin == t.rcv.nxt {
+		t.finArrives(now)
+		return
+	}
+	// RFC 5681, 4.2: at once when a gap is filled, in whole or part, and for every
+	// second segment of full size; else an ACK may wait.
+	if filledGap || t.rcv.nxt.Sub(t.rcv.acked) >= 2*int(t.rcv.mss) {
+		t.set(ackNow)
+	} else {
+		t.ackLater(now)
+	}
+}
+
+// deliver adds the payload of a segment that is in order to the reader's queue.
+func (t *TCB) deliver(seg *Segment) {
+	t.count.bytesReceived += uint64(len(seg.Payload))
+	switch {
+	case t.is(readShut):
+	case seg.Block != nil && len(seg.Payload) >= linkThreshold:
+		t.recvBuf.Link(seg.Block, seg.Payload)
+		seg.Block = nil
+	default:
+		t.recvBuf.Append(seg.Payload)
+	}
+}
+
+// finArrives is the eighth step, for a FIN at RCV.NXT.
+func (t *TCB) finArrives(now Time) {
+	t.rcv.nxt = t.rcv.nxt.Add(1)
+	t.rcv.adv = laterSeq(t.rcv.adv, t.rcv.nxt)
+	t.releaseOutOfOrder()
+	t.set(ackNow | finReceived)
+	switch t.state {
+	case StateEstablished:
+		t.move(now, StateCloseWait, WhyNone)
+	case StateFinWait1: // our FIN is not acknowledged, or this would be FIN-WAIT-2
+		t.move(now, StateClosing, WhyNone)
+	case StateFinWait2:
+		t.enterTimeWait(now)
+	}
+}
+
+// ackLater lets the ACK wait for company (RFC 9293, 3.8.6.3).
+func (t *TCB) ackLater(now Time) {
+	t.set(ackSoon)
+	if !t.timers.armed(timerDelayedAck) {
+		t.timers.arm(timerDelayedAck, now.Add(t.params.DelayedAck))
+	}
+}
+
+// outOfOrder keeps a segment beyond a gap (SHLD-31) and reports it at once (MAY-13).
+func (t *TCB) outOfOrder(now Time, seg *Segment) {
+	t.count.outOfOrder++
+	t.set(ackNow)
+	if seg.Flags.Has(FIN) {
+		t.rcv.fin = seg.Seq.Add(len(seg.Payload))
+		t.set(finKnown)
+	}
+	if len(seg.Payload) == 0 {
+		return
+	}
+	if t.ooo == nil {
+		t.ooo = new(reassembly)
+	}
+	if !t.ooo.insert(seg, 4*int(t.recvLimit)) {
+		t.drop(now, WhyNoMemory)
+	}
+	if t.ooo.empty() {
+		t.ooo = nil
+	}
+}
+
+// fillGap moves what has become contiguous to the reader's queue.
+func (t *TCB) fillGap() {
+	for {
+		p, ok := t.ooo.pop(t.rcv.nxt)
+		if !ok {
+			break
+		}
+		n := len(p.b)
+		t.count.bytesReceived += uint64(n)
+		t.rcv.nxt = t.rcv.nxt.Add(n)
+		if t.is(readShut) {
+			p.block.Release()
+		} else {
+			t.recvBuf.Link(p.block, p.b)
+		}
+	}
+	if t.ooo.empty() {
+		t.ooo = nil
+	}
+}

@@ -1,0 +1,64 @@
+package tcp
+
+// The receive window (RFC 9293, 3.8.6; RFC 7323, section 2).
+
+// windowShift is the scale of the windows that we advertise: enough for 16 MiB.
+const windowShift = 8
+
+// rcvWnd is RCV.WND: how much beyond RCV.NXT has been promised and is accepted.
+func (t *TCB) rcvWnd() int { return max(0, t.rcv.adv.Sub(t.rcv.nxt)) }
+
+// roomForPeer is how much more the buffer could take now, as far as the window field
+// can say it.
+func (t *TCB) roomForPeer() int {
+	room := int(t.recvLimit)
+	if !t.is(readShut) {
+		room -= t.recvBuf.Len()
+	}
+	return min(max(0, room), 65535<<t.rcv.shift)
+}
+
+// windowStep is the least by which the right edge moves (RFC 9293, 3.8.6.2.2, MUST-39).
+func (t *TCB) windowStep() int { return min(int(t.mss), int(t.recvLimit)/2) }
+
+// advertise moves the promised right edge as far as there is reason to, and returns
+// the window field that says so.
+//
+// The edge never moves left (SHLD-14), also not by the rounding of the scale: a window
+// that is not a multiple of its unit is rounded up. Each rounding may add up to a unit
+// to what we owe room for; when these have added up to an eighth of the buffer the
+// rounding goes down until the reader catches up, while everything once promised is
+// still accepted.
+func (t *TCB) advertise() uint16 {
+	unit := 1 << t.rcv.shift
+	have := t.rcvWnd()
+	want := t.roomForPeer()
+	if want < have+t.windowStep() {
+		want = have
+	}
+	field := (want + unit - 1) / unit
+	if field*unit > have && want == have {
+		if overcommit := t.recvBuf.Len() + field*unit - int(t.recvLimit); overcommit > int(t.recvLimit)/8+unit {
+			field = want / unit
+		}
+	}
+	field = min(field, 65535)
+	t.rcv.adv = laterSeq(t.rcv.adv, t.rcv.nxt.Add(field*unit))
+	return uint16(field)
+}
+
+// readerMadeRoom is called when the application has read: it decides whether the peer
+// should hear of the room at once. The steps are larger than the RFC's least, so that
+// a fast reader does not answer every segment twice; an emptied buffer of which less
+// than half is promised is always worth telling.
+func (t *TCB) readerMadeRoom() {
+	switch t.state {
+	case StateEstablished, StateFinWait1, StateFinWait2:
+	default:
+		return
+	}
+	step := max(int(t.recvLimit)/4, min(2*int(t.mss), int(t.recvLimit)/2))
+	if t.roomForPeer()-t.rcvWnd() >= step {
+		t.set(updateWindow)
+	}
+}
