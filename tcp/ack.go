@@ -181,6 +181,7 @@ func (t *TCB) updateSendWindow(seg *Segment) {
 // beginning of a full segment.
 func (t *TCB) windowOpened() {
 	t.persistCount = 0
+	t.progress = t.lastRcv // the user timeout starts anew
 	if t.snd.nxt == t.snd.una.Add(1) && t.is(synAcked) {
 		t.scoreboard.clear()
 		t.snd.nxt, t.snd.sml = t.snd.una, t.snd.una

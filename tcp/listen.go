@@ -59,10 +59,11 @@ func (t *TCB) synReceived(now Time, seg *Segment) {
 
 // takeSYN takes the initial number, the window and the options of the peer's SYN.
 func (t *TCB) takeSYN(now Time, seg *Segment) {
+	offered := t.rcvWnd()
 	t.rcv.irs = seg.Seq
 	t.rcv.nxt = seg.Seq.Add(1)
 	t.rcv.acked = t.rcv.nxt
-	t.rcv.adv = t.rcv.nxt.Add(min(int(t.recvLimit), 65535))
+	t.rcv.adv = t.rcv.nxt.Add(offered)
 
 	o := &seg.Options
 	if o.MSS != 0 {

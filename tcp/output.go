@@ -307,7 +307,7 @@ func (t *TCB) emitSYN(now Time, out *Out, why Why) {
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
 		Seq: t.snd.iss, Flags: SYN, Options: o,
-		Window: uint16(min(t.recvLimit, 65535)),
+		Window: uint16(t.rcvWnd()),
 	}
 	if answer {
 		out.Ack, out.Flags = t.rcv.nxt, SYN|ACK

@@ -202,6 +202,8 @@ func (t *TCB) setup(now Time, s Setup) {
 	}
 	t.snd.iss, t.snd.una, t.snd.nxt = s.ISS, s.ISS, s.ISS
 	t.snd.sml = s.ISS
+	// What our SYN offers, before there is a RCV.NXT to count it from.
+	t.rcv.adv = t.rcv.nxt.Add(min(int(t.recvLimit), 65535))
 	t.snd.mss = t.defaultMSS()
 	t.rtt.init(s.Params)
 	t.timers.init()
