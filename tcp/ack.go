@@ -65,21 +65,23 @@ func (t *TCB) ackOfFIN(now Time) bool {
 
 // acknowledged takes SEG.ACK in [SND.UNA, SND.NXT], the SACK blocks and the window.
 func (t *TCB) acknowledged(now Time, seg *Segment) {
-	wasOutstanding := t.outstanding()
-	acked := seg.Ack.Sub(t.snd.una)
-	dup := acked == 0 && wasOutstanding && seg.Len() == 0 &&
+	news := ackNews{
+		now: now, minRTT: t.rtt.min.get(), fack: laterSeq(t.rack.fack, t.snd.una),
+		point: t.recovery.point, tsOffset: t.tsOffset, acked: seg.Ack.Sub(t.snd.una),
+	}
+	if t.is(timestampsOK) && seg.Options.HasTimestamps && seg.Options.TSEcr != 0 {
+		news.echo, news.hasEcho = seg.Options.TSEcr, true
+	}
+	dup := news.acked == 0 && t.outstanding() && seg.Len() == 0 &&
 		uint32(seg.Window)<<t.windowShiftOf(seg) == t.snd.wnd
+	before := t.flight()
 
-	var res ackResult
-	if acked > 0 {
-		res = t.advance(now, seg.Ack)
+	if news.acked > 0 {
+		t.advance(now, seg.Ack, &news)
 	}
-	news, sackRes := t.takeSACK(seg)
-	if sackRes.sampled && (!res.sampled || sackRes.sentAt > res.sentAt) {
-		res.sentAt, res.sampled = sackRes.sentAt, true
-	}
-	rtt := t.measure(now, seg, res, acked > 0)
-	if acked > 0 {
+	t.takeSACK(seg, &news)
+	rtt := t.measure(now, &news)
+	if news.acked > 0 {
 		if t.outstanding() {
 			t.armRetransmit(now) // RFC 6298, 5.3
 		} else {
@@ -89,16 +91,37 @@ func (t *TCB) acknowledged(now Time, seg *Segment) {
 	if !seg.Flags.Has(SYN) {
 		t.windowFrom(seg)
 	}
-	if t.cc != nil && (acked > 0 || news > 0 || dup) {
-		t.recoverOnAck(now, acked, dup, rtt)
+	rate := t.rate.sample(now, &news, t.rtt.min.get())
+	if t.cc == nil {
+		return
+	}
+	t.ecnEcho(now, seg)
+	if news.acked > 0 || news.sacked > 0 || news.hasDSACK || dup {
+		t.recoverOnAck(seg, &news, dup, before, Acked{
+			Now: now, Bytes: news.acked, RTT: rtt, SRTT: t.rtt.srtt, MinRTT: t.rtt.min.get(),
+			Flight: t.flight(), Round: t.newRound(), Rate: rate,
+		})
+	}
+	if news.acked > 0 {
+		t.armProbe(now)
+		t.tuneSendBuffer()
 	}
 }
 
+// newRound reports whether a round trip has passed since it last said so.
+func (t *TCB) newRound() bool {
+	if t.snd.una.Before(t.roundEnd) {
+		return false
+	}
+	t.roundEnd = t.snd.nxt
+	return true
+}
+
 // advance moves SND.UNA to ack, which lies after it, and drops what it covers.
-func (t *TCB) advance(now Time, ack Seq) ackResult {
+func (t *TCB) advance(now Time, ack Seq, news *ackNews) {
 	start, end := t.bufStart(), t.dataEnd()
 	t.recovery.wasLimited = t.snd.una.Before(t.recovery.limited)
-	res := t.scoreboard.ack(ack)
+	t.scoreboard.ack(ack, news)
 	t.snd.una = ack
 	t.set(synAcked)
 	// Numbers that are compared with SND.UNA must not fall 2^31 behind it.
@@ -107,42 +130,38 @@ func (t *TCB) advance(now Time, ack Seq) ackResult {
 	if t.recovery.mode == recoveryNone {
 		t.recovery.point = laterSeq(t.recovery.point, ack-1)
 	}
+	t.roundEnd = laterSeq(t.roundEnd, ack)
 	if n := earlierSeq(ack, end).Sub(start); n > 0 {
 		t.sendBuf.Discard(n)
 		t.count.bytesAcked += uint64(n)
 	}
 	t.progress = now
 	t.retransmits = 0
-	return res
 }
 
 // measure takes a round trip from the acknowledgment (RFC 6298, section 3; RFC 7323,
-// section 4): from the time of sending where the segment was sent only once (Karn),
-// else from the echoed timestamp. Progress ends the back-off, unless the echo is older
-// than the last retransmission of what is acknowledged: then either the timeout was
-// too short for the path, or it was an ACK that got lost; neither the time nor the
-// progress means anything, and Karn's rule keeps the back-off.
-func (t *TCB) measure(now Time, seg *Segment, res ackResult, advanced bool) time.Duration {
+// section 4): from the time of sending where nothing acknowledged was sent twice (Karn),
+// else from the echoed timestamp, unless that is older than the last retransmission of
+// what is acknowledged: then it may be that an ACK got lost, and the time in between was
+// our own timeout. Only a measurement ends the back-off (RFC 6298, section 5, at its end):
+// on a path that has become slower than the timeout there is none before.
+func (t *TCB) measure(now Time, news *ackNews) time.Duration {
 	var rtt time.Duration
-	echo := t.is(timestampsOK) && seg.Options.HasTimestamps && seg.Options.TSEcr != 0
-	stale := echo && res.resent != 0 && int32(seg.Options.TSEcr-t.timestamp(res.resent)) < 0
-	if advanced && !stale {
-		t.rtt.backoff = 0
-	}
 	switch {
-	case res.sampled:
-		rtt = now.Sub(res.sentAt)
-	case advanced && echo && !stale:
-		rtt = time.Duration(int32(t.timestamp(now)-seg.Options.TSEcr)) * time.Millisecond
-		if rtt < 0 {
+	case news.sampled && news.resent == 0:
+		rtt = now.Sub(news.sentAt)
+	case news.acked > 0 && news.hasEcho && !t.echoesOriginal(news):
+		ticks := int32(t.timestamp(now) - news.echo)
+		if ticks < 0 {
 			return 0
 		}
+		rtt = time.Duration(ticks) * time.Millisecond
 	default:
 		return 0
 	}
 	rtt = max(rtt, time.Microsecond)
 	flightSegs := t.snd.nxt.Sub(t.snd.una) / max(2*t.sendMSS(), 1)
-	t.rtt.sample(rtt, flightSegs)
+	t.rtt.sample(now, rtt, flightSegs)
 	if t.observer != nil {
 		t.observer(&Event{Time: now, Kind: EventRTT, RTT: rtt, SRTT: t.rtt.srtt, RTO: t.rtt.rto()})
 	}

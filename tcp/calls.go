@@ -62,11 +62,22 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 	n := min(len(p), t.writeRoom())
 	if n > 0 {
 		t.sendBuf.Append(p[:n])
+		t.charge()
 	}
 	return n, nil
 }
 
-func (t *TCB) writeRoom() int { return max(0, int(t.sendLimit)-t.sendBuf.Len()) }
+func (t *TCB) writeRoom() int {
+	limit := int(t.sendLimit)
+	switch {
+	case !t.params.Budget.Short():
+	case !t.params.Budget.Spent():
+		limit = min(limit, 64<<10)
+	default:
+		limit = min(limit, 4*int(t.mss))
+	}
+	return max(0, limit-t.sendBuf.Len())
+}
 
 // Writable reports whether Write would take a byte or return an error.
 func (t *TCB) Writable() bool {
@@ -77,9 +88,11 @@ func (t *TCB) Writable() bool {
 // that was, 0 when nothing is there yet. After the last byte it returns io.EOF if the
 // peer closed, or what ended the connection otherwise (MUST-12): what was
 // acknowledged is never lost.
-func (t *TCB) Read(_ Time, p []byte) (int, error) {
+func (t *TCB) Read(now Time, p []byte) (int, error) {
 	if t.recvBuf.Len() > 0 && !t.is(readShut) {
 		n := t.recvBuf.Read(p)
+		t.charge()
+		t.tuneReceiveBuffer(now, n)
 		t.readerMadeRoom()
 		return n, nil
 	}
@@ -135,6 +148,7 @@ func (t *TCB) CloseWrite(now Time) error {
 func (t *TCB) CloseRead(Time) {
 	t.set(readShut)
 	t.recvBuf.Clear()
+	t.charge()
 	if !t.is(orphaned) {
 		t.readerMadeRoom()
 	}
@@ -175,6 +189,7 @@ func (t *TCB) Abort(now Time) {
 		t.abort(now, ErrAborted, WhyAborted)
 	}
 	t.recvBuf.Clear()
+	t.charge()
 }
 
 // abort ends the connection with a reset where the state asks for one.
@@ -233,12 +248,32 @@ func (t *TCB) SetLinger(d time.Duration) {
 	}
 }
 
-// SetSendBuffer sets how many bytes Write takes beyond what is acknowledged.
-func (t *TCB) SetSendBuffer(n int) { t.sendLimit = int32(clampBuffer(n)) }
+// SetCongestion changes the controller of the connection; the new one takes over the
+// window. nil means the stack's.
+func (t *TCB) SetCongestion(now Time, control CongestionControl) {
+	t.control = control
+	if t.cc == nil {
+		return
+	}
+	if control == nil {
+		control = t.params.Congestion
+	}
+	s := t.congestionSetup()
+	s.Window, s.Ssthresh = t.cc.Window(), t.cc.Ssthresh()
+	t.cc = control(s)
+	t.observeCwnd(now, WhyNone)
+}
 
-// SetReceiveBuffer sets how many bytes wait for the reader at most. What has been
+// SetSendBuffer fixes how many bytes Write takes beyond what is acknowledged.
+func (t *TCB) SetSendBuffer(n int) {
+	t.sendLimit = int32(clampBuffer(n))
+	t.set(fixedSend)
+}
+
+// SetReceiveBuffer fixes how many bytes wait for the reader at most. What has been
 // promised to the peer already stays promised.
 func (t *TCB) SetReceiveBuffer(_ Time, n int) {
 	t.recvLimit = int32(clampBuffer(n))
+	t.set(fixedReceive)
 	t.readerMadeRoom()
 }

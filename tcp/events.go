@@ -51,6 +51,9 @@ const (
 	WhyWindowUpdate   // the reader made room
 	WhyWindowOpened   // sent beyond a closed window, again now that it is open
 	WhyPeerRepeats    // the SYN,ACK again, because the peer repeats its SYN
+	WhyRACK           // what was sent later has arrived (RFC 8985)
+	WhyTLP            // a tail loss probe (RFC 8985, section 7)
+	WhyRescue         // the rescue retransmission of a recovery (RFC 6675, section 4)
 
 	// Segments dropped on arrival.
 	WhyOutOfWindow    // outside the receive window
@@ -75,9 +78,13 @@ const (
 	// Congestion window.
 	WhySlowStart
 	WhyCongestionAvoidance
-	WhyRecovery     // entered fast recovery
-	WhyRecoveryOver // left it
-	WhyIdle         // restart after idle (RFC 5681, 4.1)
+	WhyRecovery      // entered fast recovery
+	WhyRecoveryOver  // left it
+	WhyIdle          // restart after idle (RFC 5681, 4.1)
+	WhyECN           // the path reports congestion (RFC 3168)
+	WhySpuriousDSACK // undone: all that was sent again was reported as a duplicate
+	WhySpuriousEcho  // undone: the echoed timestamp is of the first copy (RFC 3522)
+	WhySpuriousFRTO  // undone: F-RTO found the timeout spurious (RFC 5682)
 )
 
 var whyNames = [...]string{
@@ -93,6 +100,9 @@ var whyNames = [...]string{
 	WhyWindowUpdate:        "window update",
 	WhyWindowOpened:        "window opened again",
 	WhyPeerRepeats:         "peer repeats its SYN",
+	WhyRACK:                "later data arrived (RACK)",
+	WhyTLP:                 "tail loss probe",
+	WhyRescue:              "rescue retransmission",
 	WhyOutOfWindow:         "outside the window",
 	WhyPAWS:                "old timestamp",
 	WhyBadAck:              "unacceptable ACK",
@@ -114,6 +124,10 @@ var whyNames = [...]string{
 	WhyRecovery:            "fast recovery",
 	WhyRecoveryOver:        "recovery over",
 	WhyIdle:                "restart after idle",
+	WhyECN:                 "congestion reported by the path",
+	WhySpuriousDSACK:       "undone: both copies arrived",
+	WhySpuriousEcho:        "undone: the first copy was acknowledged",
+	WhySpuriousFRTO:        "undone: the timeout was spurious",
 }
 
 // String is a short phrase; empty for WhyNone.

@@ -250,6 +250,17 @@ func TestSynReceivedTakesTheSYNAgain(t *testing.T) {
 	d.expectState(tcp.StateEstablished)
 }
 
+// TestWindowOfRepeatedSynAck: between two SYN,ACKs an ACK has told the scaled window,
+// which is larger than a SYN can say; the second says what it can, not the rest of a
+// division.
+func TestWindowOfRepeatedSynAck(t *testing.T) {
+	d := passively(t, tcp.StateSynReceived, withPeer(func(p *peer) { p.wscale = 7 }))
+	d.send(". 5000000 ack 1") // outside the window
+	d.expect(". 1 ack 1")
+	d.at(time.Second)
+	d.expect("@1s S. 0 ack 1 win 65535")
+}
+
 // TestWindowOfSYNIsNotScaled: RFC 7323, 2.2.
 func TestWindowOfSYNIsNotScaled(t *testing.T) {
 	d := newDialogue(t, withPeer(func(p *peer) { p.wscale = 7 }))

@@ -84,6 +84,8 @@ type Segment struct {
 	// GSOSize is the payload in bytes of each ordinary segment that a super-segment
 	// stands for; 0 for an ordinary segment.
 	GSOSize int
+	// CE: the packet that it came in had met congestion (RFC 3168, section 5).
+	CE bool
 	// Block is the memory that Payload lies in, when the TCB may have it. A TCB that
 	// takes it sets Block to nil and releases it when the payload has been read; one
 	// that does not has copied what it needs.

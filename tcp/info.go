@@ -59,12 +59,19 @@ type Info struct {
 	Ssthresh   int    `json:"ssthresh"` // MaxWindow before the first loss
 	Flight     int    `json:"flight"`   // in the network by our estimate
 	InRecovery bool   `json:"in_recovery"`
+	// ReorderWindow is how long RACK waits for what is merely late.
+	ReorderWindow time.Duration `json:"reorder_window_ns"`
+	DeliveryRate  float64       `json:"delivery_rate"` // bytes per second, newest sample
+	PacingRate    float64       `json:"pacing_rate"`   // bytes per second, 0: not paced
+	ECN           bool          `json:"ecn"`           // agreed in the handshake
 
 	// Queues.
 	SendQueue    int `json:"send_queue"`    // written and not acknowledged
 	UnsentQueue  int `json:"unsent_queue"`  // of these, not yet sent
 	ReceiveQueue int `json:"receive_queue"` // in order and not read
-	OutOfOrder   int `json:"out_of_order"`  // held beyond a gap
+	SendBuffer   int `json:"send_buffer"`   // how much SendQueue may hold now
+	RecvBuffer   int `json:"receive_buffer"`
+	OutOfOrder   int `json:"out_of_order"` // held beyond a gap
 
 	// Counters since the connection began.
 	BytesSent     uint64 `json:"bytes_sent"` // data, retransmissions included
@@ -79,6 +86,10 @@ type Info struct {
 	DupAcksIn     uint64 `json:"dup_acks_in"`
 	OutOfOrderIn  uint64 `json:"out_of_order_in"` // segments
 	DuplicateIn   uint64 `json:"duplicate_in"`    // segments with nothing new
+	TailProbes    uint64 `json:"tail_probes"`     // sent (RFC 8985, section 7)
+	Undos         uint64 `json:"undos"`           // of reductions for nothing (RFC 4015)
+	DSACKsIn      uint64 `json:"dsacks_in"`       // reports of duplicates (RFC 2883)
+	CEIn          uint64 `json:"ce_in"`           // packets that met congestion (RFC 3168)
 }
 
 // Info takes a snapshot at now.
@@ -91,7 +102,7 @@ func (t *TCB) Info(now Time) Info {
 		WindowScale: t.is(wscaleOK), Timestamps: t.is(timestampsOK), SACK: t.is(sackOK),
 		NoDelay: t.is(noDelay), KeepAlive: t.keepAlive != nil,
 		Retransmits: int(t.retransmits), ProbesUnseen: int(t.probes),
-		SRTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min, RTO: t.rtt.rto(),
+		SRTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min.get(), RTO: t.rtt.rto(),
 		LastRcv: now.Sub(t.lastRcv), LastSnd: now.Sub(t.lastSnd),
 		Flight: t.flight(), InRecovery: t.recovery.mode != recoveryNone,
 		SendQueue: t.sendBuf.Len(), ReceiveQueue: t.recvBuf.Len(),
@@ -99,6 +110,10 @@ func (t *TCB) Info(now Time) Info {
 		BytesReceived: t.count.bytesReceived, SegmentsIn: t.count.segsIn, SegmentsOut: t.count.segsOut,
 		RetransSegs: t.count.retransSegs, Timeouts: uint64(t.count.timeouts),
 		FastRecovery: uint64(t.count.fastRecoveries), DupAcksIn: uint64(t.count.dupAcks),
+		TailProbes: uint64(t.count.tlps), Undos: uint64(t.count.undos),
+		DSACKsIn: uint64(t.count.dsacksIn), CEIn: uint64(t.count.ceIn),
+		SendBuffer: int(t.sendLimit), RecvBuffer: int(t.recvLimit),
+		DeliveryRate: t.rate.rate, ECN: t.is(ecnOK),
 		OutOfOrderIn: uint64(t.count.outOfOrder), DuplicateIn: uint64(t.count.dupIn),
 	}
 	if t.params == nil {
@@ -110,7 +125,8 @@ func (t *TCB) Info(now Time) Info {
 		i.OutOfOrder = t.ooo.bytes
 	}
 	if t.cc != nil {
-		i.Congestion, i.Cwnd, i.Ssthresh = t.cc.Name(), t.cc.Window(), t.cc.Ssthresh()
+		i.Congestion, i.Cwnd, i.Ssthresh = t.cc.Name(), t.window(), t.cc.Ssthresh()
+		i.ReorderWindow, i.PacingRate = t.reorderWindow(), t.paceRate()
 	}
 	if kind, at := t.timers.next(); at != Never {
 		i.Timer, i.Expires = timerNames[kind], max(0, at.Sub(now))

@@ -22,6 +22,7 @@ func (t *TCB) Segment(now Time, seg *Segment) {
 	default:
 		t.segmentArrives(now, seg)
 	}
+	t.charge()
 }
 
 // segments is how many ordinary segments n bytes of data of a given GSO size are.
@@ -59,6 +60,7 @@ func (t *TCB) segmentArrives(now Time, seg *Segment) {
 	}
 	t.takeTimestamp(now, seg)
 	t.trim(seg)
+	t.ecnArrives(seg)
 	// Fifth, check the ACK field.
 	if !seg.Flags.Has(ACK) {
 		t.drop(now, WhyNoAck)
@@ -153,6 +155,7 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 	if !seg.Flags.Has(RST) {
 		if len(seg.Payload) > 0 {
 			t.count.dupIn++
+			t.duplicateArrived(seg.Seq, earlierSeq(seg.Seq.Add(len(seg.Payload)), t.rcv.nxt))
 		}
 		if seg.Seq.Add(n) == t.rcv.acked {
 			// The last segment again, because our ACK got lost: the answer has to echo
@@ -215,6 +218,7 @@ func (t *TCB) synArrives(now Time, seg *Segment) {
 func (t *TCB) trim(seg *Segment) {
 	if old := t.rcv.nxt.Sub(seg.Seq); old > 0 {
 		old = min(old, len(seg.Payload))
+		t.duplicateArrived(seg.Seq, seg.Seq.Add(old))
 		seg.Payload = seg.Payload[old:]
 		seg.Seq = seg.Seq.Add(old)
 	}

@@ -77,6 +77,7 @@ func (t *TCB) takeSYN(now Time, seg *Segment) {
 	if t.is(timestampsOK) {
 		t.tsRecent, t.tsAt = o.TSVal, now
 	}
+	t.ecnHandshake(seg)
 	if t.is(wscaleOK) {
 		t.snd.shift = min(o.WScale, maxWScale)
 		t.rcv.shift = windowShift
@@ -143,16 +144,29 @@ func (t *TCB) established(now Time) {
 	}
 }
 
-// startSender gives the sender its first congestion window.
+// startSender gives the sender its controller.
 func (t *TCB) startSender() {
-	segs := t.params.InitialWindow
-	if t.is(synRetransmitted) {
-		segs = 1 // RFC 5681, 3.1
-		if t.rtt.srtt == 0 {
-			t.rtt.base = min(max(t.rtt.base, rtoAfterSYNLoss), t.rtt.max) // RFC 6298, 5.7
-		}
+	if t.is(synRetransmitted) && t.rtt.srtt == 0 {
+		t.rtt.base, t.rtt.backoff = min(rtoAfterSYNLoss, t.rtt.max), 0 // RFC 6298, 5.7
 	}
-	t.cc = newNewReno(t.sendMSS(), segs)
+	control := t.control
+	if control == nil {
+		control = t.params.Congestion
+	}
+	t.cc = control(t.congestionSetup())
+}
+
+// congestionSetup is what a controller starts with.
+func (t *TCB) congestionSetup() CongestionSetup {
+	mss := t.sendMSS()
+	initial := t.params.InitialWindow * mss
+	switch {
+	case t.is(synRetransmitted):
+		initial = mss // RFC 5681, 3.1
+	case t.params.InitialWindow == defaultInitialWindow:
+		initial = min(initial, max(2*mss, 14600)) // RFC 6928
+	}
+	return CongestionSetup{MSS: mss, Initial: initial}
 }
 
 // handshakeRepeated handles, in SYN-RECEIVED, the segments in front of RCV.NXT that

@@ -1,27 +1,34 @@
 package tcp
 
-// newReno is slow start and congestion avoidance of RFC 5681 with the recovery of
-// RFC 6582: during fast recovery the window is ssthresh, and what is in the network is
-// counted by the scoreboard instead of being modelled by inflating the window.
+// newReno is slow start and congestion avoidance of RFC 5681.
 type newReno struct {
-	mss, cwnd, ssthresh int
-	initial             int
-	acked               int // bytes acknowledged towards the next step of congestion avoidance
+	mss     int
+	initial int
+	renoWindow
+	before renoWindow // what Undo goes back to
 }
 
-// newNewReno starts a controller with a window of that many segments; RFC 6928 bounds
-// ten segments by 14,600 bytes.
-func newNewReno(mss, segments int) *newReno {
-	w := segments * mss
-	if segments == 10 {
-		w = min(w, max(2*mss, 14600))
-	}
-	return &newReno{mss: mss, cwnd: w, ssthresh: MaxWindow, initial: w}
+// renoWindow is the part of the state that a reduction changes.
+type renoWindow struct {
+	cwnd, ssthresh int
+	acked          int // bytes acknowledged towards the next step of congestion avoidance
 }
 
-func (r *newReno) Name() string  { return "newreno" }
-func (r *newReno) Window() int   { return r.cwnd }
-func (r *newReno) Ssthresh() int { return r.ssthresh }
+// NewReno makes the classic controller (RFC 5681, 6582). Its window halves at a loss
+// and grows by a segment a round trip.
+func NewReno(s CongestionSetup) Congestion {
+	r := &newReno{mss: s.MSS, initial: s.Initial}
+	r.cwnd, r.ssthresh = s.window(), s.ssthresh()
+	return r
+}
+
+func (r *newReno) Name() string        { return "newreno" }
+func (r *newReno) Window() int         { return r.cwnd }
+func (r *newReno) Ssthresh() int       { return r.ssthresh }
+func (r *newReno) PacingRate() float64 { return 0 }
+
+// maxCwnd keeps sums of windows far from overflow.
+const maxCwnd = MaxWindow / 2
 
 // Acked grows the window (RFC 5681, 3.1): in slow start by what was acknowledged, so
 // that a stretch ACK counts for what it covers as on Linux (RFC 3465 would stop at two
@@ -42,26 +49,34 @@ func (r *newReno) Acked(a Acked) {
 		r.acked -= steps * r.cwnd
 		r.cwnd += steps * r.mss
 	}
-	r.cwnd = min(r.cwnd, MaxWindow/2)
+	r.cwnd = min(r.cwnd, maxCwnd)
 }
 
 // Recovery halves what is in flight (RFC 5681, equation 4).
 func (r *newReno) Recovery(_ Time, flight int) {
+	r.before = r.renoWindow
 	r.ssthresh = max(flight/2, 2*r.mss)
-	r.cwnd = r.ssthresh
-	r.acked = 0
+	r.cwnd, r.acked = r.ssthresh, 0
 }
 
+// Recovered leaves the window where Recovery put it.
 func (r *newReno) Recovered(Time) {}
 
 // Timeout: one segment, the loss window; ssthresh is not lowered again for a segment
 // that was retransmitted already (RFC 5681, 3.1).
 func (r *newReno) Timeout(_ Time, flight int, again bool) {
 	if !again {
+		r.before = r.renoWindow
 		r.ssthresh = max(flight/2, 2*r.mss)
 	}
-	r.cwnd = r.mss
-	r.acked = 0
+	r.cwnd, r.acked = r.mss, 0
+}
+
+// Undo goes back to before the last reduction, but never below what there is now.
+func (r *newReno) Undo(Time) {
+	r.cwnd = max(r.cwnd, r.before.cwnd)
+	r.ssthresh = max(r.ssthresh, r.before.ssthresh)
+	r.acked = r.before.acked
 }
 
 // Idle restarts from the initial window (RFC 5681, 4.1).

@@ -32,6 +32,6 @@ func (t *TCB) observeCwnd(now Time, why Why) {
 	}
 	t.observer(&Event{
 		Time: now, Kind: EventCwnd, Why: why,
-		Cwnd: t.cc.Window(), Ssthresh: t.cc.Ssthresh(), Flight: t.flight(),
+		Cwnd: t.window(), Ssthresh: t.cc.Ssthresh(), Flight: t.flight(),
 	})
 }

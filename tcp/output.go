@@ -11,13 +11,15 @@ type Out struct {
 	// valid until another method of the TCB is called.
 	Data    [][]byte
 	DataLen int
+	// ECT: the packet is to be marked ECT(0), ECN-capable (RFC 3168, section 6.1.2).
+	ECT bool
 }
 
 // Next fills out with the next segment to send and reports whether there is one. The
 // driver calls it until it says no after every batch of segments, every Tick and every
 // user call. One ACK answers all segments of a batch (MUST-58, MUST-59).
 func (t *TCB) Next(now Time, out *Out) bool {
-	out.Data, out.DataLen = out.Data[:0], 0
+	out.Data, out.DataLen, out.ECT = out.Data[:0], 0, false
 	if len(t.replies) > 0 {
 		t.nextReply(now, out)
 		return true
@@ -37,6 +39,9 @@ func (t *TCB) Next(now Time, out *Out) bool {
 		return true
 	}
 	t.settle(now)
+	if t.cc != nil && t.unsent() == 0 && t.scoreboard.lostBytes == 0 && t.flight() < t.window() {
+		t.rate.limited(t.flight())
+	}
 	return false
 }
 
@@ -96,31 +101,43 @@ func (t *TCB) fill(limit, mss int) int {
 // nextRetransmission sends again the first run that is lost.
 func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	i := t.scoreboard.firstLost()
-	if i < 0 {
-		return false
+	if i < 0 || t.recovery.frto >= frtoProbe {
+		return false // F-RTO tries new data first
 	}
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
-		t.scoreboard.resend(i, 1, now)
+		t.scoreboard.resend(i, 1, now, rateMark{})
 		t.emitSYN(now, out, t.recovery.why)
 		return true
 	}
 	opts := t.options(now)
 	mss := int(t.snd.mss) - opts.len()
-	room := t.cc.Window() - t.flight()
+	room := t.window() - t.flight()
 	if t.recovery.force {
 		room = max(room, mss)
+	} else if t.paced(now) {
+		return false
 	}
 	t.scoreboard.joinLost(i, max(room, mss))
 	run := t.scoreboard.runs[i]
 	n := min(run.len(), t.windowEnd().Sub(run.start))
-	if n <= 0 || room < min(n, mss) {
+	if room < min(run.len(), mss) {
+		t.recovery.limited = t.snd.nxt // the congestion window holds data back
+		return false
+	}
+	if n <= 0 {
 		return false
 	}
 	t.recovery.force = false
+	room = min(room, t.paceBurst(mss))
 	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.end.After(t.dataEnd()) && run.start.Add(n) == t.dataEnd() {
 		n++ // the FIN rides on the last of the data
 	}
-	t.scoreboard.resend(i, n, now)
+	t.scoreboard.resend(i, n, now, t.sendMark(now))
+	t.prrSent(n)
+	if t.recovery.why != WhyTLP && t.recovery.why != WhyWindowOpened {
+		t.undoSent(now, n)
+	}
+	t.pace(now, n)
 	t.emit(now, out, run.start, n, opts, t.recovery.why)
 	return true
 }
@@ -145,7 +162,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 		if i := t.scoreboard.head; t.scoreboard.runs[i].state != lost {
 			t.scoreboard.mark(&t.scoreboard.runs[i], lost)
 		}
-		t.scoreboard.resend(t.scoreboard.head, n, now)
+		t.scoreboard.resend(t.scoreboard.head, n, now, t.sendMark(now))
 		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
 		return true
 	}
@@ -156,7 +173,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 // nextNew sends what has not been sent: the SYN, data, the FIN.
 func (t *TCB) nextNew(now Time, out *Out) bool {
 	if t.snd.nxt == t.snd.iss && !t.outstanding() && (t.state == StateSynSent || t.state == StateSynReceived) {
-		t.scoreboard.sent(t.snd.iss, t.snd.iss.Add(1), now)
+		t.scoreboard.sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)})
 		t.snd.nxt = t.snd.iss.Add(1)
 		t.armRetransmit(now)
 		t.emitSYN(now, out, WhyNone)
@@ -166,19 +183,76 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 		return false
 	}
 	unsent := t.unsent()
-	if unsent == 0 || t.scoreboard.lostBytes > 0 {
+	switch {
+	case t.is(tlpDue) && unsent > 0:
+		return t.nextTailProbe(now, out)
+	case t.recovery.frto == frtoSecond, t.recovery.frto == frtoOff && t.scoreboard.lostBytes > 0:
 		return false
+	case unsent == 0:
+		return t.rescue(now, out)
 	}
 	if !t.outstanding() && now.Sub(t.lastData) > t.rtt.rto() {
 		t.cc.Idle(now)
 	}
 	opts := t.options(now)
-	n := t.allowed(unsent, int(t.snd.mss)-opts.len())
+	mss := int(t.snd.mss) - opts.len()
+	room := t.window() - t.flight()
+	switch {
+	case t.recovery.frto == frtoProbe:
+		room = 2 * mss // RFC 5682, 2.1, step 2b
+	case t.paced(now):
+		return false
+	}
+	n := t.allowed(unsent, room, mss)
+	if t.recovery.frto == frtoProbe {
+		if n <= 0 { // it cannot be tried: conventional recovery
+			t.recovery.frto = frtoOff
+			return t.nextRetransmission(now, out)
+		}
+		t.recovery.frto = frtoSecond
+	}
 	if n <= 0 {
 		return false
 	}
 	t.sendNew(now, out, n, opts, WhyNone)
 	return true
+}
+
+// nextTailProbe sends a segment of new data as a tail loss probe (RFC 8985, 7.3).
+func (t *TCB) nextTailProbe(now Time, out *Out) bool {
+	t.clear(tlpDue)
+	opts := t.options(now)
+	n := min(t.unsent(), t.windowEnd().Sub(t.snd.nxt), int(t.snd.mss)-opts.len())
+	if n <= 0 {
+		return false
+	}
+	t.sendNew(now, out, n, opts, WhyTLP)
+	t.rack.tlpEnd = t.snd.nxt
+	return true
+}
+
+// rescue is the rescue retransmission (RFC 6675, section 4, NextSeg 4): once a recovery,
+// when nothing else can be sent, the last segment again, if it should have been reported
+// by now.
+func (t *TCB) rescue(now Time, out *Out) bool {
+	r := &t.recovery
+	if r.mode != recoveryFast || r.rescued || !t.is(sackOK) || t.window()-t.flight() < t.sendMSS() {
+		return false
+	}
+	runs := t.scoreboard.all()
+	for i := len(runs) - 1; i >= 0; i-- {
+		if runs[i].state != inFlight {
+			continue
+		}
+		if runs[i].retx > 0 || runs[i].at.Add(t.rack.rtt+t.reorderWindow()) > now {
+			return false
+		}
+		r.rescued = true
+		t.scoreboard.loseLast(t.sendMSS())
+		r.why = WhyRescue
+		return t.nextRetransmission(now, out)
+	}
+	return false
 }
 
 // sendNew sends the next n numbers for the first time.
@@ -188,24 +262,36 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	if !t.outstanding() {
 		t.progress = now
 	}
+	mark := t.sendMark(now)
 	t.snd.nxt = start.Add(n)
-	t.scoreboard.sent(start, t.snd.nxt, now)
+	t.scoreboard.sent(sentRun{
+		start: start, end: t.snd.nxt, at: now, rate: mark, appLimited: t.rate.appLimited != 0,
+	})
+	t.prrSent(n)
+	t.pace(now, n)
 	if n%t.sendMSS() != 0 {
 		t.snd.sml = t.snd.nxt
 	}
 	if !t.timers.armed(timerRetransmit) && t.snd.wnd > 0 {
 		t.armRetransmit(now)
 	}
+	if why != WhyProbe {
+		t.armProbe(now)
+	}
+	out.ECT = t.is(ecnOK)
 	t.emit(now, out, start, n, opts, why)
+	if t.is(cwrDue) && out.DataLen > 0 {
+		out.Flags |= CWR // RFC 3168, 6.1.2: on the first new data after the reaction
+		t.clear(cwrDue)
+	}
 }
 
 // allowed is how many of the unsent numbers may go now in one segment: by the peer's
 // window, by the congestion window, by the sender's side of silly-window avoidance
 // (RFC 9293, 3.8.6.2.1) and by Nagle. mss is the data that fits a segment with the
-// options it will have.
-func (t *TCB) allowed(unsent, mss int) int {
+// options it will have, room what the congestion window leaves.
+func (t *TCB) allowed(unsent, room, mss int) int {
 	wnd := t.windowEnd().Sub(t.snd.nxt)
-	room := t.cc.Window() - t.flight()
 	data := unsent
 	if t.is(finQueued) {
 		data-- // a FIN needs a number in the window, but no room in a segment
@@ -214,13 +300,14 @@ func (t *TCB) allowed(unsent, mss int) int {
 		t.recovery.limited = t.snd.nxt // the congestion window holds data back
 		return 0
 	}
-	if data <= min(wnd, t.fill(min(data, room), mss)) {
+	burst := min(room, t.paceBurst(mss))
+	if data <= min(wnd, t.fill(min(data, burst), mss)) {
 		return t.tail(min(unsent, wnd), data, mss)
 	}
 	if room < min(unsent, wnd) {
 		t.recovery.limited = t.snd.nxt.Add(room)
 	}
-	n := min(data, wnd, room)
+	n := min(data, wnd, burst)
 	if n >= mss {
 		return t.fill(n/mss*mss, mss)
 	}
@@ -282,16 +369,16 @@ func (t *TCB) options(now Time) Options {
 		o.HasTimestamps = true
 		o.TSVal, o.TSEcr = t.timestamp(now), t.tsRecent
 	}
-	if t.ooo != nil && t.is(sackOK) {
-		t.ooo.blocks(&o)
+	if t.is(sackOK) && (t.ooo != nil || t.is(dsackDue)) {
+		t.sackOptions(&o)
 	}
 	return o
 }
 
 // timestamp is our timestamp clock: milliseconds, as on Linux (RFC 7323, section 5.4).
-func (t *TCB) timestamp(now Time) uint32 {
-	return uint32(now/1e6) + t.tsOffset
-}
+func (t *TCB) timestamp(now Time) uint32 { return timestampAt(now, t.tsOffset) }
+
+func timestampAt(at Time, offset uint32) uint32 { return uint32(at/1e6) + offset }
 
 // emitSYN fills out with our SYN, or our SYN,ACK in SYN-RECEIVED.
 func (t *TCB) emitSYN(now Time, out *Out, why Why) {
@@ -307,12 +394,13 @@ func (t *TCB) emitSYN(now Time, out *Out, why Why) {
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
 		Seq: t.snd.iss, Flags: SYN, Options: o,
-		Window: uint16(t.rcvWnd()),
+		Window: uint16(min(t.rcvWnd(), 65535)),
 	}
 	if answer {
 		out.Ack, out.Flags = t.rcv.nxt, SYN|ACK
 		t.ackSent()
 	}
+	out.Flags |= t.ecnSYN(answer)
 	t.sent(now, out, why)
 }
 
@@ -340,6 +428,9 @@ func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 	if mss := int(t.snd.mss) - opts.len(); n > mss {
 		out.GSOSize = mss
 	}
+	if t.is(ecnEchoing) {
+		out.Flags |= ECE
+	}
 	t.ackSent()
 	t.sent(now, out, why)
 }
@@ -347,7 +438,7 @@ func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 // ackSent notes that the peer now knows our RCV.NXT and our window.
 func (t *TCB) ackSent() {
 	t.rcv.acked = t.rcv.nxt
-	t.clear(ackNow | ackSoon | updateWindow | challengeDue)
+	t.clear(ackNow | ackSoon | updateWindow | challengeDue | dsackDue)
 	t.timers.stop(timerDelayedAck)
 }
 
@@ -361,7 +452,7 @@ func (t *TCB) sent(now Time, out *Out, why Why) {
 	t.count.segsOut += segs
 	t.count.bytesSent += uint64(out.DataLen)
 	switch why {
-	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats:
+	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue:
 		t.count.retransSegs += segs
 		t.count.bytesRetrans += uint64(out.DataLen)
 	}

@@ -1,6 +1,10 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"github.com/a644562b/portico/internal/buffer"
+)
 
 // Params are the settings that the connections of a stack share. A TCB keeps a
 // pointer: they must not change once a TCB uses them. The zero value of a field means
@@ -8,9 +12,27 @@ import "time"
 // the comment names the RFC's.
 type Params struct {
 	// SendBuffer and ReceiveBuffer are how many bytes a connection holds for the
-	// peer and for the reader. Default 1 MiB each, minimum 4 KiB, maximum 64 MiB. No
-	// memory is taken before there are bytes to hold.
+	// peer and for the reader at first. Default 1 MiB each, minimum 4 KiB, maximum
+	// 64 MiB. No memory is taken before there are bytes to hold.
 	SendBuffer, ReceiveBuffer int
+	// SendBufferMax and ReceiveBufferMax are how far the buffers grow by themselves:
+	// the send buffer with the congestion window, the receive buffer with what the reader
+	// drains in a round trip. Default 16 MiB each, the most that the window scale can
+	// say; where a first size is given and no maximum, the buffer stays at that size.
+	SendBufferMax, ReceiveBufferMax int
+	// Budget is the memory that all connections that share it may hold; nil: no limit.
+	// When three quarters are held windows stop to grow, when all is they shrink as
+	// the peers use them up. What was acknowledged is never dropped.
+	Budget *Budget
+
+	// Congestion makes the controller of each connection. Default CUBIC.
+	Congestion CongestionControl
+	// Pacing spreads what a connection sends over the round trip. Off by default, as on
+	// Linux; a controller that works by rate paces whatever this says.
+	Pacing bool
+	// ECN says whether explicit congestion notification is used (RFC 3168). Default:
+	// when the peer asks for it.
+	ECN ECNMode
 
 	// InitialWindow is the first congestion window in segments. Default 10
 	// (RFC 6928, Linux); RFC 5681 says 2 to 4.
@@ -62,6 +84,15 @@ type Params struct {
 	NoTimestamps, NoSACK, NoWindowScale bool
 }
 
+// defaultInitialWindow is in segments (RFC 6928).
+const defaultInitialWindow = 10
+
+// Budget is memory in bytes that the connections of a stack share.
+type Budget = buffer.Budget
+
+// NewBudget returns a budget of limit bytes.
+func NewBudget(limit int64) *Budget { return buffer.NewBudget(limit) }
+
 // Limits of the buffers.
 const (
 	minBuffer = 4 << 10
@@ -71,9 +102,12 @@ const (
 // WithDefaults returns the parameters with every zero replaced by its default and
 // every buffer within its limits.
 func (p Params) WithDefaults() Params {
-	p.SendBuffer = clampBuffer(orDefault(p.SendBuffer, 1<<20))
-	p.ReceiveBuffer = clampBuffer(orDefault(p.ReceiveBuffer, 1<<20))
-	p.InitialWindow = orDefault(p.InitialWindow, 10)
+	p.SendBuffer, p.SendBufferMax = bufferSizes(p.SendBuffer, p.SendBufferMax)
+	p.ReceiveBuffer, p.ReceiveBufferMax = bufferSizes(p.ReceiveBuffer, p.ReceiveBufferMax)
+	if p.Congestion == nil {
+		p.Congestion = CUBIC
+	}
+	p.InitialWindow = orDefault(p.InitialWindow, defaultInitialWindow)
 	p.InitialRTO = orDefault(p.InitialRTO, time.Second)
 	p.MinRTO = orDefault(p.MinRTO, 200*time.Millisecond)
 	p.MaxRTO = orDefault(p.MaxRTO, 120*time.Second)
@@ -86,6 +120,19 @@ func (p Params) WithDefaults() Params {
 	p.FinWait2 = orDefault(p.FinWait2, 60*time.Second)
 	p.ChallengeAcks = orDefault(p.ChallengeAcks, 10)
 	return p
+}
+
+// bufferSizes completes the first and the largest size of a buffer.
+func bufferSizes(first, largest int) (int, int) {
+	switch {
+	case first == 0:
+		first, largest = 1<<20, orDefault(largest, 16<<20)
+		first = min(first, largest)
+	case largest == 0:
+		largest = first
+	}
+	first = clampBuffer(first)
+	return first, max(first, clampBuffer(largest))
 }
 
 func orDefault[T int | time.Duration](v, def T) T {

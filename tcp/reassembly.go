@@ -42,15 +42,22 @@ func (r *reassembly) clear() {
 
 // insert keeps what is new of a segment's payload. limit bounds the memory in bytes;
 // beyond it the segment is refused, which is allowed as it was never acknowledged.
-func (r *reassembly) insert(seg *Segment, limit int) bool {
+// It returns the first part that was there already, if any.
+func (r *reassembly) insert(seg *Segment, limit int) (kept bool, dup SACKBlock) {
 	seq, b := seg.Seq, seg.Payload
 	start, end := seq, seq.Add(len(b))
-	kept := true
+	kept = true
 	for len(b) > 0 {
 		// Skip what piece i has; keep what lies in front of it.
 		i := r.search(seq)
 		if i < len(r.pieces) && r.pieces[i].seq.AtOrBefore(seq) {
 			skip := min(r.pieces[i].end().Sub(seq), len(b))
+			if dup.Start == dup.End || dup.End == seq {
+				if dup.Start == dup.End {
+					dup.Start = seq
+				}
+				dup.End = seq.Add(skip)
+			}
 			b, seq = b[skip:], seq.Add(skip)
 			continue
 		}
@@ -68,7 +75,7 @@ func (r *reassembly) insert(seg *Segment, limit int) bool {
 	if start.Before(end) {
 		r.join(start, end)
 	}
-	return kept
+	return kept, dup
 }
 
 // search is the index of the first piece that ends after seq.
@@ -142,17 +149,32 @@ func (r *reassembly) join(start, end Seq) {
 	r.recent, r.nRec = kept, n
 }
 
-// blocks fills the SACK blocks of a segment (RFC 2018, section 4): first the range
-// that was added to last.
-func (r *reassembly) blocks(o *Options) {
-	o.SACKBlocks = 0
+// blocks adds the SACK blocks of a segment (RFC 2018, section 4): first the range
+// that was added to last. A duplicate within a range comes before just that range
+// (RFC 2883, section 4.1).
+func (r *reassembly) blocks(o *Options, hasDup bool, dup SACKBlock) {
+	inner := -1
+	if hasDup {
+		if inner = r.rangeOf(dup.Start); inner >= 0 {
+			o.SACK[o.SACKBlocks] = r.ranges[inner]
+			o.SACKBlocks++
+		}
+	}
 	for _, s := range r.recent[:r.nRec] {
-		i := sort.Search(len(r.ranges), func(i int) bool { return r.ranges[i].End.After(s) })
-		if i < len(r.ranges) && r.ranges[i].Start.AtOrBefore(s) {
+		if i := r.rangeOf(s); i >= 0 && i != inner && int(o.SACKBlocks) < len(o.SACK) {
 			o.SACK[o.SACKBlocks] = r.ranges[i]
 			o.SACKBlocks++
 		}
 	}
+}
+
+// rangeOf is the index of the range that holds s, or -1.
+func (r *reassembly) rangeOf(s Seq) int {
+	i := sort.Search(len(r.ranges), func(i int) bool { return r.ranges[i].End.After(s) })
+	if i < len(r.ranges) && r.ranges[i].Start.AtOrBefore(s) {
+		return i
+	}
+	return -1
 }
 
 // pop takes the first piece if it holds the number nxt, cut to start there. Pieces

@@ -1,14 +1,17 @@
 package tcp
 
-import "time"
+// Loss recovery: what an acknowledgment, or its absence, means, and the way in and out.
+// rack.go finds losses by time (RFC 8985), this file by duplicate ACKs for a peer
+// without SACK (RFC 5681, 6582) and by the retransmission timer (RFC 6298); prr.go sets
+// the window meanwhile, undo.go takes back what was in vain.
 
 // recoveryMode says which losses are being repaired.
 type recoveryMode uint8
 
 const (
 	recoveryNone recoveryMode = iota
-	recoveryFast              // found by duplicate ACKs or SACK (RFC 5681, 6582, 6675)
-	recoveryLoss              // found by the retransmission timer (RFC 6298)
+	recoveryFast              // found by RACK or duplicate ACKs
+	recoveryLoss              // found by the retransmission timer
 )
 
 // dupThresh is the number of duplicate ACKs that mean a loss (RFC 5681, 3.2).
@@ -26,10 +29,12 @@ type recovery struct {
 	dupAcks  uint8
 	mode     recoveryMode
 	why      Why // why the runs that are lost now were marked so
-	// force lets one segment go whatever the congestion window says: the first
-	// retransmission of a recovery (RFC 6675, section 5, 4.3).
+	// force lets one segment go whatever the congestion window says: a tail loss probe,
+	// or the first retransmission after a timeout.
 	force      bool
 	wasLimited bool // the ACK in hand is such evidence
+	rescued    bool // the rescue retransmission of this recovery is spent
+	frto       frto
 }
 
 // flight is how much of ours is in the network, by our best estimate (pipe in
@@ -38,102 +43,127 @@ func (t *TCB) flight() int {
 	return max(0, t.scoreboard.flightBytes-int(t.recovery.dupBytes))
 }
 
-// recoverOnAck is told of every acknowledgment that brought news: acked bytes
-// cumulatively, reports by SACK (already on the scoreboard), or, as a duplicate, that
-// something has left the network.
-func (t *TCB) recoverOnAck(now Time, acked int, dup bool, rtt time.Duration) {
-	r := &t.recovery
+// recoverOnAck is told of every acknowledgment that brought news, or, as a duplicate,
+// says that something has left the network. before is what was in flight before it.
+func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a Acked) {
+	now := news.now
 	if dup {
 		t.count.dupAcks++
 	}
+	t.tlpAcked(now, seg, news, dup)
+	if t.undone(news) {
+		return
+	}
+	delivered := news.deliveredBytes
+	if !t.is(sackOK) {
+		delivered = t.countDuplicate(news.acked, dup)
+	}
+	r := &t.recovery
 	if r.mode != recoveryNone && t.snd.una.AtOrAfter(r.point) {
 		t.leaveRecovery(now)
 	}
+	lossFound := t.lossFound(now, news, dup)
 	switch r.mode {
 	case recoveryNone:
-		t.countDuplicate(acked, dup)
-		if t.lossFound() {
-			t.enterFastRecovery(now)
+		if lossFound {
+			t.enterFastRecovery(now, before)
+			t.prrUpdate(delivered, false)
 			return
 		}
 	case recoveryFast:
-		t.moreLost(acked, dup)
+		t.prrUpdate(delivered, news.acked > 0 && !lossFound)
 		return
 	case recoveryLoss:
-		if t.is(sackOK) {
-			t.scoreboard.loseBelowReports(t.sendMSS())
-		}
+		t.frtoAcked(news, dup)
 	}
-	if acked > 0 {
-		before := t.cc.Window()
-		t.cc.Acked(Acked{Now: now, Bytes: acked, RTT: rtt, Limited: r.wasLimited})
-		if t.cc.Window() != before {
-			t.observeCwnd(now, t.growth())
-		}
+	if news.acked > 0 {
+		t.grow(a)
 	}
 }
 
-// growth names the phase that the congestion window grows in.
-func (t *TCB) growth() Why {
+// grow lets the controller have an acknowledgment.
+func (t *TCB) grow(a Acked) {
+	before := t.cc.Window()
+	a.Limited = t.recovery.wasLimited
+	t.cc.Acked(a)
+	if t.cc.Window() == before {
+		return
+	}
+	why := WhyCongestionAvoidance
 	if t.cc.Window() < t.cc.Ssthresh() {
-		return WhySlowStart
+		why = WhySlowStart
 	}
-	return WhyCongestionAvoidance
+	t.observeCwnd(a.Now, why)
 }
 
-// countDuplicate counts duplicate ACKs where SACK does not say more. Each lets a
-// segment go: limited transmit (RFC 3042).
-func (t *TCB) countDuplicate(acked int, dup bool) {
-	r := &t.recovery
+// countDuplicate keeps, for a peer without SACK, the number of duplicate ACKs and what
+// they say has left the network; before recovery each lets a segment go, limited
+// transmit (RFC 3042). It returns how many bytes the acknowledgment delivered.
+func (t *TCB) countDuplicate(acked int, dup bool) int {
+	r, mss := &t.recovery, t.sendMSS()
 	switch {
 	case acked > 0:
-		r.dupAcks, r.dupBytes = 0, 0
-	case dup && !t.is(sackOK):
+		known := min(acked, int(r.dupBytes))
+		r.dupAcks = 0
+		if r.dupBytes -= int32(known); r.mode == recoveryNone {
+			r.dupBytes = 0
+		}
+		return max(acked-known, min(acked, mss))
+	case dup && int(r.dupBytes)+mss <= t.scoreboard.flightBytes:
 		r.dupAcks = min(r.dupAcks+1, 250)
-		r.dupBytes += int32(t.sendMSS())
+		r.dupBytes += int32(mss)
+		return mss
 	}
+	return 0
 }
 
-// lossFound reports whether the acknowledgments so far mean a loss, and marks it.
-func (t *TCB) lossFound() bool {
-	if t.is(sackOK) {
-		return t.scoreboard.loseBelowReports(t.sendMSS())
-	}
-	// RFC 6582, 3.2: not twice for one window of data.
-	return t.recovery.dupAcks == dupThresh && t.snd.una.After(t.recovery.point)
-}
-
-func (t *TCB) enterFastRecovery(now Time) {
+// lossFound marks what the acknowledgment shows to be lost, and reports whether that was
+// anything.
+func (t *TCB) lossFound(now Time, news *ackNews, dup bool) bool {
 	r := &t.recovery
-	if !t.is(sackOK) {
-		t.scoreboard.loseFirst(t.sendMSS())
+	if t.is(sackOK) {
+		t.rackUpdate(now, news)
+		found := t.rackDetect(now)
+		if found {
+			r.why = WhyRACK
+		}
+		return found
 	}
-	r.mode, r.point, r.why, r.force = recoveryFast, t.snd.nxt, WhyFastRetransmit, true
+	switch {
+	case r.mode == recoveryFast && news.acked > 0:
+		// A partial ACK: the segment after it is lost too (RFC 6582, 3.2, step 5).
+		t.scoreboard.loseFirst(t.sendMSS())
+		r.why = WhyPartialAck
+		return true
+	case r.mode == recoveryNone && dup && r.dupAcks == dupThresh && t.snd.una.After(r.point):
+		// RFC 6582, 3.2: not twice for one window of data.
+		t.scoreboard.loseFirst(t.sendMSS())
+		r.why = WhyFastRetransmit
+		return true
+	}
+	return false
+}
+
+// enterFastRecovery begins fast recovery. before is what was in flight before the
+// acknowledgment that showed the loss.
+func (t *TCB) enterFastRecovery(now Time, before int) {
+	r := &t.recovery
+	r.mode, r.point, r.rescued = recoveryFast, t.snd.nxt, false
 	t.count.fastRecoveries++
-	t.cc.Recovery(now, t.snd.nxt.Sub(t.snd.una))
+	t.undoMark()
+	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()))
+	t.prrBegin(before)
+	t.prrForce()
+	t.timers.stop(timerProbe)
 	t.observeCwnd(now, WhyRecovery)
 }
 
-// moreLost marks what an acknowledgment during fast recovery shows to be lost besides.
-func (t *TCB) moreLost(acked int, dup bool) {
-	r := &t.recovery
-	switch {
-	case t.is(sackOK):
-		t.scoreboard.loseBelowReports(t.sendMSS())
-	case acked > 0:
-		// A partial ACK: the segment after it is lost too (RFC 6582, 3.2, step 5).
-		t.scoreboard.loseFirst(t.sendMSS())
-		r.dupBytes = max(0, r.dupBytes-int32(acked))
-		r.why, r.force = WhyPartialAck, true
-	case dup:
-		r.dupBytes += int32(t.sendMSS())
-	}
-}
-
+// leaveRecovery ends recovery: everything outstanding when it began is acknowledged.
 func (t *TCB) leaveRecovery(now Time) {
 	r := &t.recovery
 	fast := r.mode == recoveryFast
-	r.mode, r.dupAcks, r.dupBytes, r.force = recoveryNone, 0, 0, false
+	r.mode, r.dupAcks, r.dupBytes, r.force, r.frto = recoveryNone, 0, 0, false, frtoOff
+	t.rackRecovered()
 	if fast {
 		t.cc.Recovered(now)
 		t.observeCwnd(now, WhyRecoveryOver)
@@ -152,22 +182,42 @@ func (t *TCB) retransmitTimeout(now Time) {
 	}
 	t.retransmits = min(t.retransmits+1, 250)
 	t.count.timeouts++
-	t.rtt.backOff()
-	if !t.state.Synchronized() {
+	if t.state.Synchronized() && t.cc != nil {
+		t.lossTimeout(now)
+	} else {
 		t.set(synRetransmitted)
+		t.scoreboard.loseAll()
+		t.recovery.why = WhyRTO
 	}
-	if t.cc != nil {
-		t.cc.Timeout(now, t.snd.nxt.Sub(t.snd.una), t.retransmits > 1)
-		t.observeCwnd(now, WhyRTO)
+	t.rtt.backOff()
+	t.armRetransmit(now)
+}
+
+// lossTimeout reacts to a timeout of data.
+func (t *TCB) lossTimeout(now Time) {
+	if t.retransmits == 1 && t.recovery.mode != recoveryLoss {
+		t.undoMark()
 	}
+	t.cc.Timeout(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()), t.retransmits > 1)
+	t.observeCwnd(now, WhyRTO)
 	if live := t.scoreboard.all(); len(live) > 0 && live[0].state == sacked {
 		// Reported, yet not acknowledged: the receiver has reneged.
 		t.scoreboard.unsack()
 	}
-	t.scoreboard.loseAll()
+	if t.is(sackOK) {
+		t.rackTimeout(now)
+	} else {
+		t.scoreboard.loseAll()
+	}
 	r := &t.recovery
+	again := r.mode == recoveryLoss
 	*r = recovery{mode: recoveryLoss, point: t.snd.nxt, limited: r.limited, why: WhyRTO, force: true}
-	t.armRetransmit(now)
+	if !again && t.retransmits == 1 {
+		r.frto = frtoFirst
+	}
+	t.rack.tlpOut = false
+	t.timers.stop(timerProbe)
+	t.timers.stop(timerReorder)
 }
 
 // givenUp reports whether R2 has passed: a number of retransmissions, or, where the

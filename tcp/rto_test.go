@@ -132,8 +132,7 @@ func TestRetransmissionBacksOff(t *testing.T) {
 	d.expectClosed(tcp.ErrTimeout)
 }
 
-// TestProgressEndsTheTrouble: an ACK of new data starts the count and the back-off
-// afresh.
+// TestProgressEndsTheTrouble: R1 and R2 count retransmissions of one segment.
 func TestProgressEndsTheTrouble(t *testing.T) {
 	d := established(t)
 	d.write(100)
@@ -166,6 +165,9 @@ func TestKarn(t *testing.T) {
 	if got := d.info().SRTT; got != rtt {
 		d.fail("SRTT moved to %v by an ambiguous ACK", got)
 	}
+	if got := d.info().RTO; got != 2*rtoAfter {
+		d.fail("RTO is %v after one back-off and no sample, want %v", got, 2*rtoAfter)
+	}
 	d.write(100)
 	d.expect("P. 101(100) ack 1")
 	d.wait(20 * time.Millisecond)
@@ -192,6 +194,37 @@ func TestTimestampsResolveAmbiguity(t *testing.T) {
 	e.sample(30 * time.Millisecond)
 	if got := d.info().SRTT; (got - e.srtt).Abs() > time.Millisecond {
 		d.fail("SRTT is %v, want about %v", got, e.srtt)
+	}
+}
+
+// TestPathThatBecomesSlow: the round trip grows from 10 ms to a second. The timer
+// expires too early at first; the back-off that Karn's rule keeps lets a segment
+// through that was sent once, and its sample ends the needless retransmissions.
+func TestPathThatBecomesSlow(t *testing.T) {
+	for name, opts := range map[string][]option{"without timestamps": nil, "with": {withTS}} {
+		t.Run(name, func(t *testing.T) {
+			d := established(t, opts...)
+			copies := 0
+			for n := range 20 {
+				end := itoa(1 + (n+1)*100)
+				d.write(100)
+				echo := d.lastTS // the receiver echoes the copy that it got first
+				d.wait(time.Second)
+				copies = len(d.overheard())
+				if d.peer.ts {
+					d.send(". 1 ack " + end + " <nop,nop,TS " + itoa(int(d.tsval())) + " " + itoa(int(echo)) + ">")
+				} else {
+					d.send(". 1 ack " + end)
+				}
+				d.expectNothing()
+				if n >= 5 && copies != 1 {
+					d.fail("segment %d was still sent %d times", n, copies)
+				}
+			}
+			if rto := d.info().RTO; rto < time.Second || rto > 4*time.Second {
+				d.fail("RTO is %v on a path of one second", rto)
+			}
+		})
 	}
 }
 

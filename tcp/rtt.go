@@ -5,10 +5,38 @@ import "time"
 // rttEstimator computes the retransmission timeout by RFC 6298, section 2, with the
 // correction of RFC 7323, appendix G, for more than one sample a round trip.
 type rttEstimator struct {
-	srtt, rttvar, min time.Duration // srtt is 0 before the first sample
-	base              time.Duration // the timeout without back-off
-	backoff           uint8         // doublings (RFC 6298, 5.5)
-	minVar, max       time.Duration
+	srtt, rttvar time.Duration // srtt is 0 before the first sample
+	min          minFilter     // the least sample of late
+	base         time.Duration // the timeout without back-off
+	backoff      uint8         // doublings (RFC 6298, 5.5)
+	minVar, max  time.Duration
+}
+
+// minFilter is the least of the values of the last one to two periods.
+type minFilter struct {
+	now, before time.Duration // least of this period and of the one before; 0: none
+	since       Time
+}
+
+// minPeriod is its period: half of the five minutes over which Linux looks back, so that
+// a path which has become longer is believed in the end.
+const minPeriod = 150 * time.Second
+
+func (f *minFilter) add(now Time, v time.Duration) {
+	if now.Sub(f.since) >= minPeriod {
+		f.now, f.before, f.since = 0, f.now, now
+	}
+	if f.now == 0 || v < f.now {
+		f.now = v
+	}
+}
+
+// get is the least value, 0 when there was none.
+func (f *minFilter) get() time.Duration {
+	if f.before != 0 && (f.now == 0 || f.before < f.now) {
+		return f.before
+	}
+	return f.now
 }
 
 func (r *rttEstimator) init(p *Params) {
@@ -17,11 +45,9 @@ func (r *rttEstimator) init(p *Params) {
 
 // sample takes a measured round trip (RFC 6298, 2.2 and 2.3). perRTT is how many
 // samples a round trip is expected to give.
-func (r *rttEstimator) sample(rtt time.Duration, perRTT int) {
-	rtt = max(rtt, time.Microsecond)
-	if r.min == 0 || rtt < r.min {
-		r.min = rtt
-	}
+func (r *rttEstimator) sample(now Time, rtt time.Duration, perRTT int) {
+	r.min.add(now, rtt)
+	r.backoff = 0
 	if r.srtt == 0 {
 		r.srtt, r.rttvar = rtt, rtt/2
 	} else {

@@ -11,16 +11,24 @@ const (
 	lost                      // gone; to be sent again
 )
 
-// sentRun is a run of sequence numbers that was sent with one call of Next and shares
-// one fate. Together the runs cover [SND.UNA, SND.NXT) without gaps.
+// sentRun is a run of sequence numbers that was sent at one time and shares one fate.
+// Together the runs cover [SND.UNA, SND.NXT) without gaps.
 type sentRun struct {
 	start, end Seq
 	at         Time // when it was last sent
 	state      sentState
 	retx       uint8 // times it was sent again
+	appLimited bool  // the application had no more to send then
+	rate       rateMark
 }
 
 func (r *sentRun) len() int { return r.end.Sub(r.start) }
+
+// sentBefore reports whether the run was sent before another that was sent at and ended
+// at end (RFC 8985, section 6.2, RACK_sent_after).
+func (r *sentRun) sentBefore(at Time, end Seq) bool {
+	return r.at < at || r.at == at && r.end.Before(end)
+}
 
 // scoreboard is what has been sent and not cumulatively acknowledged, in order, and
 // the sums that the sender asks for. A super-segment is one run until the peer reports
@@ -32,6 +40,9 @@ type scoreboard struct {
 	sackedBytes int
 	lostBytes   int
 }
+
+// keepRuns is how many runs an empty scoreboard keeps room for.
+const keepRuns = 2
 
 // all is the live runs.
 func (s *scoreboard) all() []sentRun { return s.runs[s.head:] }
@@ -57,45 +68,34 @@ func (s *scoreboard) mark(r *sentRun, to sentState) {
 	s.account(to, r.len())
 }
 
-// sent records that [start, end), which follows everything recorded, was sent.
-func (s *scoreboard) sent(start, end Seq, now Time) {
+// sent records that run, which follows everything recorded, was sent for the first time.
+// What one batch sends, at one time, is one run.
+func (s *scoreboard) sent(run sentRun) {
+	s.flightBytes += run.len()
+	if n := len(s.runs); n > s.head {
+		last := &s.runs[n-1]
+		if last.at == run.at && last.state == inFlight && last.retx == 0 && last.appLimited == run.appLimited {
+			last.end = run.end
+			return
+		}
+	}
 	if s.head > 0 && len(s.runs) == cap(s.runs) {
 		s.runs = append(s.runs[:0], s.runs[s.head:]...)
 		s.head = 0
 	}
-	s.runs = append(s.runs, sentRun{start: start, end: end, at: now})
-	s.flightBytes += end.Sub(start)
+	s.runs = append(s.runs, run)
 }
 
-// ackResult is what a cumulative acknowledgment covered.
-type ackResult struct {
-	// sentAt is when the newest of the covered runs was sent, valid if sampled: nothing
-	// covered was retransmitted (Karn). What arrived behind a loss waited for its
-	// repair: its time says nothing about the path either.
-	sentAt  Time
-	sampled bool
-	// resent is when the newest of the covered retransmissions was sent, or 0.
-	resent Time
-	// sackedBefore is how much of it the peer had reported before.
-	sackedBefore int
-}
-
-// ack drops everything before una.
-func (s *scoreboard) ack(una Seq) ackResult {
-	var res ackResult
+// ack drops everything before una and tells news of each part.
+func (s *scoreboard) ack(una Seq, news *ackNews) {
 	for s.head < len(s.runs) {
 		r := &s.runs[s.head]
 		if r.start.AtOrAfter(una) {
 			break
 		}
 		covered := min(r.len(), una.Sub(r.start))
-		switch {
-		case r.state == sacked:
-			res.sackedBefore += covered
-		case r.retx > 0:
-			res.resent = max(res.resent, r.at)
-		case !res.sampled || r.at > res.sentAt:
-			res.sentAt, res.sampled = r.at, true
+		if r.state != sacked {
+			news.delivered(r, r.start.Add(covered), covered)
 		}
 		s.account(r.state, -covered)
 		r.start = r.start.Add(covered)
@@ -104,14 +104,12 @@ func (s *scoreboard) ack(una Seq) ackResult {
 		}
 		s.head++
 	}
-	res.sampled = res.sampled && res.resent == 0
 	if s.head == len(s.runs) {
 		s.runs, s.head = s.runs[:0], 0
-		if cap(s.runs) > 4 {
+		if cap(s.runs) > keepRuns {
 			s.runs = nil
 		}
 	}
-	return res
 }
 
 // find is the index of the run that holds seq, or of the first one after it.
@@ -129,10 +127,17 @@ func (s *scoreboard) split(i int, seq Seq) {
 	s.runs[i+1].start = seq
 }
 
-// sack marks [start, end) as reported. It returns how much of it is news, and the
-// newest time at which a run of it that was never retransmitted was sent.
-func (s *scoreboard) sack(start, end Seq) (news int, res ackResult) {
-	for i := s.find(start); i < len(s.runs) && s.runs[i].start.Before(end); i++ {
+// remove takes the runs [i, j) off the list; what they covered must have been given to
+// a neighbour.
+func (s *scoreboard) remove(i, j int) {
+	s.runs = append(s.runs[:i], s.runs[j:]...)
+}
+
+// sack marks [start, end) as reported and tells news of each part that was not before.
+func (s *scoreboard) sack(start, end Seq, news *ackNews) {
+	first := s.find(start)
+	i := first
+	for ; i < len(s.runs) && s.runs[i].start.Before(end); i++ {
 		r := &s.runs[i]
 		if r.state == sacked {
 			continue
@@ -145,13 +150,29 @@ func (s *scoreboard) sack(start, end Seq) (news int, res ackResult) {
 			s.split(i, end)
 			r = &s.runs[i]
 		}
-		if r.retx == 0 && (!res.sampled || r.at > res.sentAt) {
-			res.sentAt, res.sampled = r.at, true
-		}
-		news += r.len()
+		news.delivered(r, r.end, r.len())
+		news.sacked += r.len()
 		s.mark(r, sacked)
 	}
-	return news, res
+	s.joinSacked(first, i)
+}
+
+// joinSacked joins neighbours among the runs [from, to) and beside them that have both
+// been reported: nobody asks any more when they were sent.
+func (s *scoreboard) joinSacked(from, to int) {
+	i := max(from, s.head+1)
+	for to = min(to+1, len(s.runs)); i < to; {
+		last := i
+		for last < to && s.runs[last].state == sacked && s.runs[i-1].state == sacked {
+			s.runs[i-1].end = s.runs[last].end
+			last++
+		}
+		if last > i {
+			s.remove(i, last)
+			to -= last - i
+		}
+		i++
+	}
 }
 
 // unsack forgets all reports: the receiver has reneged (RFC 2018, section 8).
@@ -172,6 +193,15 @@ func (s *scoreboard) loseAll() {
 	}
 }
 
+// unlose takes back that anything is lost: it was only late.
+func (s *scoreboard) unlose() {
+	for i := range s.all() {
+		if r := &s.runs[s.head+i]; r.state == lost {
+			s.mark(r, inFlight)
+		}
+	}
+}
+
 // loseFirst marks the first n bytes as lost, if they are in flight.
 func (s *scoreboard) loseFirst(n int) {
 	if s.head == len(s.runs) {
@@ -185,25 +215,21 @@ func (s *scoreboard) loseFirst(n int) {
 	}
 }
 
-// loseBelowReports marks as lost what RFC 6675 calls IsLost: data in flight above
-// which more than two segments have been reported. Data that was sent again is left to
-// the timer: the reports may be older than it. It returns whether anything was marked.
-func (s *scoreboard) loseBelowReports(mss int) bool {
-	if s.sackedBytes <= 2*mss {
-		return false
-	}
-	above, found := 0, false
+// loseLast marks the last n bytes in flight as lost and returns whether there were any.
+func (s *scoreboard) loseLast(n int) bool {
 	for i := len(s.runs) - 1; i >= s.head; i-- {
 		r := &s.runs[i]
-		switch {
-		case r.state == sacked:
-			above += r.len()
-		case r.state == inFlight && r.retx == 0 && above > 2*mss:
-			s.mark(r, lost)
-			found = true
+		if r.state != inFlight {
+			continue
 		}
+		if r.len() > n {
+			s.split(i, r.end.Add(-n))
+			i++
+		}
+		s.mark(&s.runs[i], lost)
+		return true
 	}
-	return found
+	return false
 }
 
 // firstLost is the index of the first lost run, or -1.
@@ -229,19 +255,19 @@ func (s *scoreboard) joinLost(i, n int) {
 	}
 	if last > i {
 		s.runs[i].end = s.runs[last].end
-		s.runs = append(s.runs[:i+1], s.runs[last+1:]...)
+		s.remove(i+1, last+1)
 	}
 }
 
 // resend records that the first n bytes of the i-th run, which is lost, were sent
 // again.
-func (s *scoreboard) resend(i, n int, now Time) {
+func (s *scoreboard) resend(i, n int, now Time, mark rateMark) {
 	if s.runs[i].len() > n {
 		s.split(i, s.runs[i].start.Add(n))
 	}
 	r := &s.runs[i]
 	s.mark(r, inFlight)
-	r.at = now
+	r.at, r.rate = now, mark
 	if r.retx < 255 {
 		r.retx++
 	}

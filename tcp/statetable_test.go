@@ -85,7 +85,7 @@ var stateTable = []row{
 	{clause: "LISTEN: an ACK is answered by a reset at SEG.ACK", places: in(tcp.StateListen),
 		send: []string{". 5 ack 7", "S. 0 ack 7", "F. 3(10) ack 7", "PU. 0(1) ack 7"}, reply: "R 7", then: dropped},
 	{clause: "LISTEN: a SYN is answered by SYN,ACK", places: in(tcp.StateListen),
-		send: []string{"S 0", "SP 0", "SEC 0"}, reply: "S. 0 ack 1", then: tcp.StateSynReceived},
+		send: []string{"S 0", "SP 0", "SEC 0"}, reply: "S. 0 ack 1 | SE. 0 ack 1", then: tcp.StateSynReceived},
 	{clause: "LISTEN: data in a SYN are acknowledged only if they are kept", places: in(tcp.StateListen),
 		send: []string{"S 0(5)"}, reply: "S. 0 ack 1 | S. 0 ack 6", then: tcp.StateSynReceived},
 	{clause: "LISTEN: anything else is dropped", places: in(tcp.StateListen),

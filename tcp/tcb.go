@@ -83,11 +83,12 @@ type recvVars struct {
 	irs Seq
 	up  Seq // end of the urgent data, while urgent is set
 
-	adv   Seq    // right edge of the window that we have promised: RCV.NXT + RCV.WND
-	acked Seq    // Last.ACK.sent (RFC 7323): the RCV.NXT of our last ACK
-	mss   uint16 // size of the segments that the peer sends, as seen
-	shift uint8  // Rcv.Wind.Shift: what the peer shifts our windows by
-	fin   Seq    // number of the peer's FIN, once finKnown
+	adv   Seq       // right edge of the window that we have promised: RCV.NXT + RCV.WND
+	acked Seq       // Last.ACK.sent (RFC 7323): the RCV.NXT of our last ACK
+	mss   uint16    // size of the segments that the peer sends, as seen
+	shift uint8     // Rcv.Wind.Shift: what the peer shifts our windows by
+	fin   Seq       // number of the peer's FIN, once finKnown
+	dsack SACKBlock // what arrived twice, while dsackDue
 }
 
 // TCB is the transmission control block of one connection. The zero value is CLOSED;
@@ -116,10 +117,20 @@ type TCB struct {
 	ooo        *reassembly // nil while everything is in order
 	sendLimit  int32       // bytes that sendBuf may hold
 	recvLimit  int32
+	charged    int32 // bytes that the budget has been told of
 	scoreboard scoreboard
 	recovery   recovery
+	rack       rackState
+	prr        prr
+	undo       undoState
 	rtt        rttEstimator
+	rate       rateCounter
 	cc         Congestion
+	control    CongestionControl // nil: the stack's
+	roundEnd   Seq               // when it is acknowledged a round trip has passed
+	ecnPoint   Seq               // SND.NXT at the last reaction to ECN
+	paceAt     Time              // the next segment may leave then
+	tune       receiveTuning
 
 	timers        timers
 	keepAlive     *KeepAlive // nil: off
@@ -162,6 +173,13 @@ const (
 	keepAliveDue                           // the keep-alive timer expired
 	rstDue                                 // an ABORT's reset waits to be sent
 	synRetransmitted                       // the handshake was not clean (RFC 5681, 3.1; 6298, 5.7)
+	dsackDue                               // the next ACK reports a duplicate
+	tlpDue                                 // the probe timer expired, new data is to be sent
+	ecnOK                                  // both sides do ECN (RFC 3168)
+	ecnEchoing                             // ECE on every ACK until the peer's CWR
+	cwrDue                                 // CWR on the next new data
+	fixedSend                              // the application has set the buffer's size
+	fixedReceive                           // likewise
 	urgent                                 // RCV.UP is ahead of the reader
 )
 
@@ -183,6 +201,7 @@ type counters struct {
 	bytesSent, bytesAcked, bytesRetrans, bytesReceived   uint64
 	segsIn, segsOut, retransSegs                         uint64
 	timeouts, fastRecoveries, dupAcks, outOfOrder, dupIn uint32
+	tlps, undos, dsacksIn, ceIn                          uint32
 }
 
 // setup fills a TCB that is about to open.
@@ -209,6 +228,8 @@ func (t *TCB) setup(now Time, s Setup) {
 	t.timers.init()
 	t.rcv.mss = defaultMSS4
 	t.recovery = recovery{point: s.ISS, limited: s.ISS}
+	t.rack.fack, t.roundEnd, t.ecnPoint = s.ISS, s.ISS, s.ISS
+	t.rack.multiplier = 1
 }
 
 // MSS of a peer that does not say (RFC 9293, 3.7.1, MUST-15), and the least we believe.
@@ -266,10 +287,14 @@ func (t *TCB) end(now Time, err error, why Why) {
 	t.move(now, StateClosed, why)
 }
 
+// sendMark is the rate mark of what is about to be sent.
+func (t *TCB) sendMark(now Time) rateMark { return t.rate.mark(now, t.flight()) }
+
 // releaseSend gives back what waits to be sent or acknowledged.
 func (t *TCB) releaseSend() {
 	t.sendBuf.Clear()
 	t.scoreboard.clear()
+	t.charge()
 }
 
 func (t *TCB) releaseOutOfOrder() {

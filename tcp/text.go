@@ -25,6 +25,7 @@ func (t *TCB) textArrives(now Time, seg *Segment) {
 			return
 		}
 		t.rcv.mss = t.peerSegment(seg)
+		t.measureReceiver(now, seg)
 	}
 	if seg.Seq != t.rcv.nxt {
 		t.outOfOrder(now, seg)
@@ -124,9 +125,11 @@ func (t *TCB) outOfOrder(now Time, seg *Segment) {
 	if t.ooo == nil {
 		t.ooo = new(reassembly)
 	}
-	if !t.ooo.insert(seg, 4*int(t.recvLimit)) {
+	kept, dup := t.ooo.insert(seg, t.outOfOrderLimit())
+	if !kept {
 		t.drop(now, WhyNoMemory)
 	}
+	t.duplicateArrived(dup.Start, dup.End)
 	if t.ooo.empty() {
 		t.ooo = nil
 	}

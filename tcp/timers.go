@@ -9,13 +9,16 @@ const (
 	timerRetransmit timerKind = iota // RFC 6298
 	timerPersist                     // RFC 9293, 3.8.6.1, and the override of 3.8.6.2.1
 	timerDelayedAck                  // RFC 9293, 3.8.6.3
+	timerReorder                     // RFC 8985, section 6.2
+	timerProbe                       // RFC 8985, section 7
+	timerPace                        // the next segment may leave
 	timerKeepAlive                   // RFC 9293, 3.8.4
 	timerLife                        // TIME-WAIT, or FIN-WAIT-2 of a closed socket
 	timerLinger                      // SetLinger
 	numTimers
 )
 
-var timerNames = [numTimers]string{"retransmit", "persist", "delack", "keepalive", "timewait", "linger"}
+var timerNames = [numTimers]string{"retransmit", "persist", "delack", "reorder", "probe", "pace", "keepalive", "timewait", "linger"}
 
 // timers are deadlines, one a kind; Never where none is set.
 type timers [numTimers]Time
@@ -78,6 +81,11 @@ func (t *TCB) expire(now Time, kind timerKind) {
 		if t.is(ackSoon) {
 			t.set(ackNow)
 		}
+	case timerReorder:
+		t.reorderTimeout(now)
+	case timerProbe:
+		t.probeTimeout(now)
+	case timerPace: // Next sends
 	case timerKeepAlive:
 		t.keepAliveTimeout(now)
 	case timerLife:
@@ -109,6 +117,8 @@ func (t *TCB) settle(now Time) {
 	}
 	if t.persisting() {
 		t.timers.stop(timerRetransmit)
+		t.timers.stop(timerProbe)
+		t.timers.stop(timerReorder)
 		if !t.timers.armed(timerPersist) {
 			t.timers.arm(timerPersist, now.Add(backedOff(t.rtt.base, t.persistCount, t.rtt.max)))
 		}

@@ -211,7 +211,8 @@ func (w *watch) checkOptions(s *sent, info *tcp.Info) error {
 }
 
 // checkEdge: the right edge of the receive window never moves left (SHLD-14), but for
-// the rounding of a scaled window, by less than its unit (RFC 7323, 2.4).
+// the rounding of a scaled window, by less than its unit (RFC 7323, 2.4), and for a SYN
+// sent again after a larger, scaled window: its field cannot say more than 65,535.
 func (w *watch) checkEdge(s *sent, info *tcp.Info) error {
 	if !s.Flags.Has(tcp.ACK) || s.Flags.Has(tcp.RST) {
 		return nil
@@ -222,7 +223,7 @@ func (w *watch) checkEdge(s *sent, info *tcp.Info) error {
 		unit <<= info.RcvWndShift
 	}
 	edge := s.Ack.Add(wnd * unit)
-	if w.hasEdge && w.edge.Sub(edge) >= unit {
+	if full := s.Flags.Has(tcp.SYN) && wnd == 65535; w.hasEdge && !full && w.edge.Sub(edge) >= unit {
 		return fmt.Errorf("the right edge of the window moved left by %d: ACK %d, window %d (SHLD-14)",
 			w.edge.Sub(edge), s.Ack.Sub(info.IRS), wnd*unit)
 	}

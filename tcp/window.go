@@ -15,6 +15,15 @@ func (t *TCB) roomForPeer() int {
 	if !t.is(readShut) {
 		room -= t.recvBuf.Len()
 	}
+	switch {
+	case !t.params.Budget.Short():
+	case !t.params.Budget.Spent():
+		room = min(room, 16*int(t.mss))
+	case t.recvBuf.Len() == 0:
+		room = min(room, 2*int(t.mss)) // a reader that keeps up is kept going
+	default:
+		room = 0
+	}
 	return min(max(0, room), 65535<<t.rcv.shift)
 }
 

@@ -79,16 +79,6 @@ func isModule(dir string) bool {
 	return err == nil
 }
 
-// belongs reports whether a directory is one of the module's: not one that the Go
-// command passes over, and not a module of its own.
-func belongs(dir, name string) bool {
-	if name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") {
-		return false
-	}
-	_, err := os.Stat(filepath.Join(dir, "go.mod"))
-	return err != nil
-}
-
 // read takes from one file what the rules want to know.
 func read(name string, text []byte) (source, error) {
 	s := source{name: name, lines: strings.Count(string(text), "\n")}

@@ -1,0 +1,88 @@
+package tcp
+
+import "time"
+
+// Buffers that follow the connection: the receive buffer grows with what the reader
+// drains in a round trip (dynamic right-sizing), the send buffer with the congestion
+// window. Neither holds memory that holds no bytes. All connections of a stack share a
+// budget; when it runs short, windows stop to grow and then shrink, as fast as the peer
+// uses up what was promised: a promise is kept.
+
+// receiveTuning measures how fast the reader drains.
+type receiveTuning struct {
+	since Time          // when this round began
+	taken int32         // bytes read in it
+	rtt   time.Duration // round trip as the receiver sees it, 0: not known
+}
+
+// tuneReceiveBuffer is told of n bytes that were read. The buffer is to hold twice what
+// is read in a round trip, so that the window lets the sender double its rate in the
+// next one.
+func (t *TCB) tuneReceiveBuffer(now Time, n int) {
+	u := &t.tune
+	u.taken += int32(min(n, maxBuffer))
+	rtt := u.rtt
+	if rtt == 0 {
+		rtt = t.rtt.srtt
+	}
+	if rtt == 0 || now.Sub(u.since) < rtt {
+		return
+	}
+	want := 2*int(u.taken) + 16*int(t.mss)
+	u.taken, u.since = 0, now
+	if t.is(fixedReceive) || want <= int(t.recvLimit) || t.params.Budget.Short() {
+		return
+	}
+	t.recvLimit = int32(min(want, t.params.ReceiveBufferMax))
+}
+
+// measureReceiver takes the round trip that data with a timestamp of ours shows.
+func (t *TCB) measureReceiver(now Time, seg *Segment) {
+	if !t.is(timestampsOK) || !seg.Options.HasTimestamps || seg.Options.TSEcr == 0 || len(seg.Payload) < int(t.rcv.mss) {
+		return
+	}
+	ticks := int32(t.timestamp(now) - seg.Options.TSEcr)
+	if ticks < 0 {
+		return
+	}
+	rtt := max(time.Duration(ticks)*time.Millisecond, time.Millisecond)
+	if u := &t.tune; u.rtt == 0 || rtt < u.rtt {
+		u.rtt = rtt
+	} else {
+		u.rtt += (rtt - u.rtt) / 8
+	}
+}
+
+// tuneSendBuffer lets the buffer hold two congestion windows: one in flight and one to
+// follow it.
+func (t *TCB) tuneSendBuffer() {
+	if t.is(fixedSend) || t.cc == nil || t.params.Budget.Short() {
+		return
+	}
+	if want := 2 * t.cc.Window(); want > int(t.sendLimit) {
+		t.sendLimit = int32(min(want, t.params.SendBufferMax))
+	}
+}
+
+// charge tells the budget how much memory the connection holds.
+func (t *TCB) charge() {
+	if t.params == nil || t.params.Budget == nil {
+		return
+	}
+	held := t.sendBuf.Len() + t.recvBuf.Len()
+	if t.ooo != nil {
+		held += t.ooo.memory
+	}
+	if d := held - int(t.charged); d != 0 {
+		t.params.Budget.Add(d)
+		t.charged = int32(held)
+	}
+}
+
+// outOfOrderLimit is the most memory in bytes that data beyond a gap may hold.
+func (t *TCB) outOfOrderLimit() int {
+	if t.params.Budget.Spent() {
+		return 0 // it was not acknowledged, and comes again
+	}
+	return 4 * int(t.recvLimit)
+}
