@@ -1,0 +1,106 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+)
+
+// Config says how a stack is to behave. Only Addrs is required; the zero value of every
+// other field is its default.
+type Config struct {
+	// Addrs are the stack's own addresses with their on-link prefixes, at least one.
+	// Of several of one family, the first is what connections use to destinations that
+	// no prefix contains.
+	Addrs []netip.Prefix
+	// TCP are the settings of all TCP connections.
+	TCP tcp.Params
+	// Observe is asked once for every TCP connection, when it is made and before its
+	// first segment is processed, who wants to look at it. It may return nil. The same
+	// rules hold for Observe as for a tcp.Observer: be quick and do not call back into
+	// the stack.
+	Observe func(ConnID) tcp.Observer
+	// Logger is told what an operator should know. Nil: nobody is.
+	Logger *slog.Logger
+	// TTL is the time to live or hop limit of what is sent. Default 64.
+	TTL uint8
+	// Backlog is how many connections a Listener holds that have not been accepted,
+	// those in their handshake included. SYNs beyond are dropped, and the peer tries
+	// again. Default 4096, minimum 1.
+	Backlog int
+	// PortRange are the first and the last port that the stack chooses for itself.
+	// Default 32768 to 60999, as on Linux.
+	PortRange [2]uint16
+	// KeepAlive are the settings of new TCP connections. Off by default (RFC 9293,
+	// section 3.8.4, MUST-25).
+	KeepAlive tcp.KeepAlive
+}
+
+const (
+	defaultBacklog = 4096
+	firstEphemeral = 32768
+	lastEphemeral  = 60999
+
+	// minMTU6 is what every link has to carry for IPv6 (RFC 8200, section 5); minMTU4
+	// for IPv4 (RFC 791, section 3.2).
+	minMTU6 = 1280
+	minMTU4 = 68
+)
+
+// withDefaults returns the configuration with every zero replaced by its default, or an
+// error that says which field to change.
+func (c Config) withDefaults(dev link.Device) (Config, error) {
+	c.TCP = c.TCP.WithDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.TTL == 0 {
+		c.TTL = ip.DefaultTTL
+	}
+	if c.Backlog == 0 {
+		c.Backlog = defaultBacklog
+	}
+	if c.Backlog < 0 {
+		return c, fmt.Errorf("stack: Backlog is %d; it must be positive", c.Backlog)
+	}
+	if c.PortRange == [2]uint16{} {
+		c.PortRange = [2]uint16{firstEphemeral, lastEphemeral}
+	}
+	if c.PortRange[0] == 0 || c.PortRange[0] > c.PortRange[1] {
+		return c, fmt.Errorf("stack: PortRange is %d to %d; it must start at 1 or more and not end before its start",
+			c.PortRange[0], c.PortRange[1])
+	}
+	return c, c.checkAddrs(dev.MTU())
+}
+
+// checkAddrs refuses addresses that cannot be a host's own.
+func (c *Config) checkAddrs(mtu int) error {
+	if len(c.Addrs) == 0 {
+		return errors.New("stack: Addrs is empty; give the stack at least one address with its prefix, such as 10.77.0.2/24")
+	}
+	seen := make(map[netip.Addr]bool)
+	for _, p := range c.Addrs {
+		a := p.Addr()
+		switch {
+		case !p.IsValid():
+			return errors.New("stack: Addrs holds an invalid prefix; write an address with its prefix, such as 10.77.0.2/24")
+		case !ip.ValidSource(a) || ip.IsBroadcast(a, p):
+			return fmt.Errorf("stack: %v in Addrs cannot be the address of a host", p)
+		case a.Zone() != "":
+			return fmt.Errorf("stack: %v in Addrs has a zone; leave it out", p)
+		case seen[a]:
+			return fmt.Errorf("stack: %v stands twice in Addrs", a)
+		case a.Is6() && mtu < minMTU6:
+			return fmt.Errorf("stack: %v in Addrs needs an MTU of %d, the device has %d", p, minMTU6, mtu)
+		case mtu < minMTU4:
+			return fmt.Errorf("stack: the device's MTU is %d; IPv4 needs %d", mtu, minMTU4)
+		}
+		seen[a] = true
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package stack
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/a644562b/portico/internal/flowtable"
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/internal/timerheap"
+	"github.com/a644562b/portico/tcp"
+)
+
+// ConnID names a TCP connection.
+type ConnID struct {
+	Local, Remote netip.AddrPort
+	// Serial is unique in the life of the stack, which a four-tuple is not.
+	Serial uint64
+	// Passive: the connection came from a Listener.
+	Passive bool
+}
+
+// Conn is a TCP connection, a net.Conn. Its methods may be called at any time from any
+// goroutine.
+//
+// An idle one is its TCB and little else: what only some ever need is behind a pointer.
+type Conn struct {
+	via    *iface
+	serial uint64
+
+	mu    sync.Mutex
+	extra *extras // nil until something in it is needed
+	tcb   tcp.TCB
+	// clock is the latest time that the TCB has been told. The time of a batch may
+	// be older than that of a call which got the lock first.
+	clock mono.Time
+	// alarm is when the timers will look at the connection, at the latest.
+	alarm mono.Time
+	// listener is where the connection came from; nil when it was dialed.
+	listener *Listener
+
+	place     timerheap.Place // guarded by the lock of the stack's timers
+	lane      uint16          // queue of via, the one that the peer's packets came by last
+	network   network         // does not change
+	passive   bool
+	refused   bool // an ICMP error has ended the attempt to connect
+	announced bool // the listener's queue has had it
+	touched   bool // an engine will settle it after its batch
+	writing   bool // a Write, which may wait halfway, is in progress
+	closed    bool // the application has closed it; it may linger
+	draining  bool // Shutdown would wait for it
+	gone      bool // out of all tables
+}
+
+// newConn returns a connection that nobody else knows of yet.
+func newConn(s *Stack, n network, r route) *Conn {
+	return &Conn{network: n, via: r.via, lane: r.lane, serial: s.serial.Add(1), alarm: mono.Never}
+}
+
+func (c *Conn) stack() *Stack { return c.via.stack }
+
+// open brings the TCB to life. The connection is in the table, and locked.
+func (c *Conn) open(now mono.Time, ends tcp.Endpoints, passive bool) {
+	s := c.stack()
+	c.passive, c.draining = passive, true
+	s.drain.add()
+	var observer tcp.Observer
+	if s.cfg.Observe != nil {
+		observer = s.cfg.Observe(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: passive})
+	}
+	setup := tcp.Setup{
+		Params:    &s.cfg.TCP,
+		Observer:  observer,
+		Endpoints: ends,
+		MSS:       c.via.mss(ends.Remote.Addr()),
+		MaxGSO:    c.via.maxGSO(ends.Remote.Addr()),
+		ISS:       tcp.ISN(now, &s.secret, ends),
+		TSOffset:  tcp.TimestampOffset(&s.secret, ends),
+	}
+	now = c.at(now)
+	if passive {
+		c.tcb.OpenPassive(now, setup)
+	} else {
+		c.tcb.OpenActive(now, setup)
+	}
+	c.tcb.SetNoDelay(now, true) // as in net
+	if s.cfg.KeepAlive.Enable {
+		c.tcb.SetKeepAlive(now, s.cfg.KeepAlive)
+	}
+}
+
+// at returns now, or the latest time that the TCB has been told when that is later.
+func (c *Conn) at(now mono.Time) mono.Time {
+	c.clock = max(c.clock, now)
+	return c.clock
+}
+
+// now is the time, read under the lock.
+func (c *Conn) now() mono.Time { return c.at(c.stack().Now()) }
+
+// over reports whether the connection has nothing left to do: it is CLOSED, or its
+// passive open was undone (RFC 9293, section 3.10.7.4).
+func (c *Conn) over() bool {
+	return c.tcb.Done() || c.passive && c.tcb.State() == tcp.StateListen
+}
+
+// settle follows every use of the TCB, under the lock: what there is to send is sent,
+// who waits for what has happened is woken, the next deadline is set; a connection
+// that is over leaves the tables.
+func (c *Conn) settle(now mono.Time, box *outbox) {
+	now = c.at(now)
+	ends, r := c.tcb.Ends(), route{via: c.via, lane: c.lane}
+	for c.tcb.Next(now, &box.out) {
+		c.stack().sendNext(r, ends.Local.Addr(), ends.Remote.Addr(), box)
+	}
+	if !c.announced && c.listener != nil && c.tcb.State().Synchronized() {
+		c.announced = true
+		c.listener.ready(c)
+	}
+	if c.tcb.Readable() {
+		c.extra.readers()
+	}
+	if c.tcb.Writable() {
+		c.extra.writers()
+	}
+	if c.over() {
+		c.leave()
+		return
+	}
+	if c.tcb.State() == tcp.StateTimeWait {
+		c.drained()
+	}
+	if d := c.tcb.Deadline(); d < c.alarm {
+		c.alarm = d
+		c.stack().timers.set(c, d)
+	}
+}
+
+// leave takes the connection out of all tables.
+func (c *Conn) leave() {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	c.drained()
+	c.stack().conns.Delete(c.key(), c)
+	c.stack().timers.remove(c)
+	if c.listener != nil && !c.announced {
+		c.listener.dismiss(c)
+	}
+	c.extra.readers()
+	c.extra.writers()
+}
+
+// drained tells Shutdown that it need not wait for this one any more.
+func (c *Conn) drained() {
+	if c.draining {
+		c.draining = false
+		c.stack().drain.remove()
+	}
+}
+
+func (c *Conn) key() flowtable.Key {
+	ends := c.tcb.Ends()
+	return c.stack().conns.Key(ends.Local, ends.Remote)
+}
+
+// tick is called by the timers.
+func (c *Conn) tick(now mono.Time, box *outbox) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.alarm = mono.Never
+	if c.gone {
+		return
+	}
+	now = c.at(now)
+	if c.tcb.Deadline() <= now {
+		c.tcb.Tick(now)
+	}
+	c.settle(now, box)
+}

@@ -1,0 +1,235 @@
+package stack
+
+import (
+	"io"
+	"net"
+	"os"
+
+	"github.com/a644562b/portico/internal/buffer"
+	"github.com/a644562b/portico/internal/mono"
+)
+
+var (
+	_ net.Conn      = (*Conn)(nil)
+	_ io.ReaderFrom = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+)
+
+// call runs a user call of the TCB, which f makes, and what follows from it.
+func (c *Conn) call(f func(now mono.Time)) {
+	now := c.now()
+	f(now)
+	box := getOutbox()
+	c.settle(now, box)
+	box.put()
+}
+
+// usable returns net.ErrClosed after Close of the connection or the stack.
+func (c *Conn) usable() error {
+	if c.closed || c.stack().closing.Load() {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// mayRead returns why a Read may not begin, or go on waiting.
+func (c *Conn) mayRead() error {
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if c.extra.readExpired() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// mayWrite is mayRead for Write.
+func (c *Conn) mayWrite() error {
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if c.extra.writeExpired() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// Read waits for data and reads up to len(b) bytes of it. After the peer's FIN it returns
+// io.EOF, after its reset ECONNRESET.
+func (c *Conn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	n, err := c.read(b)
+	c.mu.Unlock()
+	return n, c.opError("read", err)
+}
+
+func (c *Conn) read(b []byte) (n int, err error) {
+	for {
+		if err := c.mayRead(); err != nil || len(b) == 0 {
+			return 0, err
+		}
+		c.call(func(now mono.Time) { n, err = c.tcb.Read(now, b) })
+		if n > 0 || err != nil {
+			return n, systemError("read", err)
+		}
+		c.extras().canRead.Wait()
+	}
+}
+
+// writeChunk is how much of a long Write is copied before what there is is sent, so that
+// the first segment does not wait for the last copy.
+const writeChunk = 256 << 10
+
+// Write waits until all of b is in the send buffer. Writes of several goroutines do not
+// mix. After CloseWrite the error is EPIPE, after the peer's reset ECONNRESET.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	n, err := c.write(b)
+	c.mu.Unlock()
+	return n, c.opError("write", err)
+}
+
+func (c *Conn) write(b []byte) (done int, err error) {
+	for c.writing {
+		if err := c.mayWrite(); err != nil {
+			return 0, err
+		}
+		c.extras().canWrite.Wait()
+	}
+	c.writing = true
+	defer func() {
+		c.writing = false
+		c.extra.writers()
+	}()
+	for {
+		if err := c.mayWrite(); err != nil {
+			return done, err
+		}
+		if len(b) == 0 {
+			return done, nil
+		}
+		var n int
+		c.call(func(now mono.Time) { n, err = c.tcb.Write(now, b[:min(len(b), writeChunk)]) })
+		done += n
+		b = b[n:]
+		if err != nil {
+			return done, systemError("write", err)
+		}
+		if n == 0 {
+			c.extras().canWrite.Wait()
+		}
+	}
+}
+
+// ReadFrom writes what it reads from r until io.EOF, and returns how much that was.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	block := buffer.NewBlock()
+	defer block.Release()
+	n, err := io.CopyBuffer(onlyWriter{c}, r, block.B)
+	return n, c.opError("readfrom", err)
+}
+
+// WriteTo writes what it reads to w until the peer's FIN, and returns how much that was.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	block := buffer.NewBlock()
+	defer block.Release()
+	n, err := io.CopyBuffer(w, onlyReader{c}, block.B)
+	return n, c.opError("writeto", err)
+}
+
+// onlyWriter and onlyReader hide ReadFrom and WriteTo from io.CopyBuffer, which would call
+// them again.
+type onlyWriter struct{ io.Writer }
+
+type onlyReader struct{ io.Reader }
+
+// Close closes the connection and returns at once. What has been written is delivered in
+// the background, unless data that arrived was not read: then, as on Linux, the peer is
+// reset, for it would not learn otherwise that its data was lost. Blocked calls return
+// net.ErrClosed.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	err := c.usable()
+	if !c.closed {
+		c.shut()
+		c.call(c.tcb.Close)
+	}
+	c.mu.Unlock()
+	return c.opError("close", err)
+}
+
+// shut makes the application's side of the connection closed, and leaves no timer of it
+// behind.
+func (c *Conn) shut() {
+	c.closed = true
+	if c.extra != nil {
+		c.extra.readDeadline.stop()
+		c.extra.writeDeadline.stop()
+	}
+	c.extra.readers()
+	c.extra.writers()
+}
+
+// abandon resets the connection on behalf of the stack or the listener: nobody will
+// ever read or write it again.
+func (c *Conn) abandon(box *outbox) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut()
+	now := c.now()
+	c.tcb.Abort(now)
+	c.settle(now, box)
+}
+
+// CloseWrite sends a FIN after what has been written, and leaves reading as it is
+// (RFC 9293, section 3.6, the half-closed connection).
+func (c *Conn) CloseWrite() error {
+	c.mu.Lock()
+	err := c.usable()
+	if err == nil {
+		c.call(func(now mono.Time) { err = c.tcb.CloseWrite(now) })
+		err = systemError("shutdown", err)
+	}
+	c.mu.Unlock()
+	return c.opError("close", err)
+}
+
+// CloseRead makes Read return io.EOF. The peer is not told; what it sends is
+// acknowledged and dropped, as on Linux.
+func (c *Conn) CloseRead() error {
+	c.mu.Lock()
+	err := c.usable()
+	if err == nil {
+		c.call(c.tcb.CloseRead)
+	}
+	c.mu.Unlock()
+	return c.opError("close", err)
+}
+
+// LocalAddr is a *net.TCPAddr.
+func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Local) }
+
+// RemoteAddr is a *net.TCPAddr.
+func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Remote) }
+
+// opError dresses an error of the operation op.
+func (c *Conn) opError(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return opError(op, c.network.String(), c.LocalAddr(), c.RemoteAddr(), err)
+}
+
+// set runs f, which changes a setting, on a connection that is not closed.
+func (c *Conn) set(f func()) error {
+	c.mu.Lock()
+	err := c.usable()
+	if err == nil {
+		f()
+	}
+	c.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	return opError("set", c.network.String(), nil, c.LocalAddr(), err)
+}

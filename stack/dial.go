@@ -1,0 +1,242 @@
+package stack
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/a644562b/portico/tcp"
+)
+
+// Dialer has the settings of a dial. The zero value of every field but Stack is its
+// default.
+type Dialer struct {
+	Stack *Stack
+	// LocalAddr is the address to dial from, a *net.TCPAddr or *net.UDPAddr to match the
+	// network. An unspecified address or port 0 leaves the choice to the stack.
+	LocalAddr net.Addr
+	// Timeout is how long an attempt to connect may take. Default: until the protocol
+	// gives up (tcp.Params.R2SYN).
+	Timeout time.Duration
+	// KeepAlive are the connection's settings where they are to differ from the stack's.
+	KeepAlive *tcp.KeepAlive
+}
+
+// Dial is DialContext without a context.
+func (s *Stack) Dial(network, address string) (net.Conn, error) {
+	return s.DialContext(context.Background(), network, address)
+}
+
+// DialContext connects to an address. The networks are "tcp", "tcp4", "tcp6", "udp",
+// "udp4" and "udp6"; the address is a literal one and a port, "10.77.0.1:80" or
+// "[fd77::1]:80", names are not resolved. Without a host the stack itself is meant, which
+// can also be reached by its own addresses and by 127.0.0.1 and ::1.
+//
+// The result is a *Conn or a *UDPConn. Errors are those of net.Dialer: ECONNREFUSED,
+// ETIMEDOUT, ENETUNREACH when the stack has no address of the family, EADDRNOTAVAIL when
+// no port is left, and the context's. Once ctx has ended the attempt leaves nothing
+// behind; ctx does not affect a connection once made.
+func (s *Stack) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	d := Dialer{Stack: s}
+	return d.DialContext(ctx, network, address)
+}
+
+// Dial is DialContext without a context.
+func (d *Dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext is Stack.DialContext with the settings of the Dialer.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	s := d.Stack
+	transport, remote, err := s.parseDial(network, address)
+	if err != nil {
+		return nil, opError("dial", network, nil, nil, err)
+	}
+	if d.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.Timeout)
+		defer cancel()
+	}
+	c, err := d.dial(ctx, network, transport, remote)
+	if err != nil {
+		return nil, opError("dial", network, d.LocalAddr, netAddr(transport, remote), err)
+	}
+	return c, nil
+}
+
+// parseDial reads what Dial was given.
+func (s *Stack) parseDial(network, address string) (transport string, remote netip.AddrPort, err error) {
+	transport, f, err := parseNetwork(network)
+	if err != nil {
+		return "", remote, err
+	}
+	if address == "" {
+		return "", remote, errMissingAddress
+	}
+	addr, port, err := parseAddress(network, f, address)
+	if err != nil {
+		return "", remote, err
+	}
+	if !addr.IsValid() {
+		var ok bool
+		if addr, ok = s.addrs.anyOwn(f); !ok {
+			return "", remote, &net.AddrError{Err: noSuitableAddress, Addr: address}
+		}
+	}
+	return transport, netip.AddrPortFrom(addr, port), nil
+}
+
+// dial makes the connection; its errors are yet to be dressed.
+func (d *Dialer) dial(ctx context.Context, network, transport string, remote netip.AddrPort) (net.Conn, error) {
+	s := d.Stack
+	if s.closing.Load() {
+		return nil, net.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(err)
+	}
+	if remote.Port() == 0 {
+		return nil, errPortZero
+	}
+	local, err := d.local(transport, remote.Addr())
+	if err != nil {
+		return nil, err
+	}
+	if transport == networkUDP {
+		return s.dialUDP(network, local, remote)
+	}
+	if a := remote.Addr(); a.IsMulticast() || s.addrs.isBroadcast(a) {
+		// RFC 9293, section 3.9.2.3, MUST-46.
+		return nil, os.NewSyscallError("connect", syscall.ENETUNREACH)
+	}
+	return d.dialTCP(ctx, network, local, remote)
+}
+
+// local is where the connection is to start: an address, and a port unless the stack is
+// to choose it.
+func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, error) {
+	s := d.Stack
+	src, ok := s.addrs.source(remote)
+	if !ok {
+		return netip.AddrPort{}, errUnreachable
+	}
+	if d.LocalAddr == nil {
+		return netip.AddrPortFrom(src, 0), nil
+	}
+	given, ok := addrPortOf(d.LocalAddr)
+	if !ok || d.LocalAddr.Network() != transport {
+		return netip.AddrPort{}, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+	}
+	a := given.Addr()
+	switch {
+	case !a.IsValid() || a.IsUnspecified():
+		return netip.AddrPortFrom(src, given.Port()), nil
+	case a.Is4() != remote.Is4():
+		return netip.AddrPort{}, &net.AddrError{Err: noSuitableAddress, Addr: d.LocalAddr.String()}
+	case !s.addrs.isLocal(a):
+		return netip.AddrPort{}, errNotOurs
+	case a.IsLoopback() && !s.addrs.isLocal(remote):
+		return netip.AddrPort{}, errUnreachable // it would never come back
+	}
+	return given, nil
+}
+
+// dialTCP makes a connection and waits until it is established or has failed.
+func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
+	s := d.Stack
+	c := newConn(s, tcpNetwork(network), s.routeTo(remote.Addr(), s.serial.Load()))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ends, err := s.claim(c, local, remote)
+	if err != nil {
+		return nil, err
+	}
+	s.count.actives.Add(1)
+	now := c.now()
+	c.open(now, ends, false)
+	if d.KeepAlive != nil {
+		c.setKeepAlive(now, *d.KeepAlive)
+	}
+	box := getOutbox()
+	c.settle(now, box)
+	box.put()
+	if err := c.waitEstablished(ctx); err != nil {
+		c.shut()
+		c.call(c.tcb.Abort)
+		return nil, err
+	}
+	if d.KeepAlive == nil {
+		c.extra = nil // nobody waits any more
+	}
+	return c, nil
+}
+
+// waitEstablished waits until the peer has answered, or ctx ends.
+func (c *Conn) waitEstablished(ctx context.Context) error {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			c.extra.writers()
+			c.mu.Unlock()
+		})
+		defer stop()
+	}
+	for {
+		switch {
+		case c.refused:
+			return os.NewSyscallError("connect", syscall.ECONNREFUSED)
+		case c.tcb.Err() != nil:
+			if err := c.usable(); err != nil {
+				return err // the stack was closed
+			}
+			return systemError("connect", c.tcb.Err())
+		case c.tcb.State().Synchronized():
+			return nil
+		case ctx.Err() != nil:
+			return contextError(ctx.Err())
+		}
+		if err := c.usable(); err != nil {
+			return err
+		}
+		c.extras().canWrite.Wait()
+	}
+}
+
+// claim enters the connection into the table, and so reserves its four-tuple. A local
+// port of 0 is replaced by an ephemeral one. The connection is locked.
+func (s *Stack) claim(c *Conn, local, remote netip.AddrPort) (tcp.Endpoints, error) {
+	ends := tcp.Endpoints{Local: local, Remote: remote}
+	if local.Port() != 0 {
+		if s.listeners.conflicts(local) || !s.insert(c, ends) {
+			return ends, os.NewSyscallError("bind", syscall.EADDRINUSE)
+		}
+		return ends, nil
+	}
+	// RFC 6056, algorithm 3: the ports for one destination are tried in order, from
+	// where a keyed hash of it says, so that they are not soon used again and nobody
+	// else can tell which is next.
+	first, last := s.cfg.PortRange[0], s.cfg.PortRange[1]
+	n := uint32(last) - uint32(first) + 1
+	offset := tcp.EphemeralOffset(&s.secret, local.Addr(), remote)
+	for range n {
+		port := first + uint16((offset+s.ephemeral.Add(1))%n)
+		ends.Local = netip.AddrPortFrom(local.Addr(), port)
+		// A connection to itself would be a strange peer.
+		if ends.Local == remote || s.listeners.conflicts(ends.Local) {
+			continue
+		}
+		if s.insert(c, ends) {
+			return ends, nil
+		}
+	}
+	return ends, &portsExhausted{first: first, last: last, remote: remote.String()}
+}
+
+func (s *Stack) insert(c *Conn, ends tcp.Endpoints) bool {
+	_, ok := s.conns.Insert(s.conns.Key(ends.Local, ends.Remote), c)
+	return ok
+}

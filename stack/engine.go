@@ -1,0 +1,138 @@
+package stack
+
+import (
+	"errors"
+
+	"github.com/a644562b/portico/internal/buffer"
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+)
+
+const (
+	// batchFrames is how many frames are read at once.
+	batchFrames = 64
+	// flushBytes is how much is taken in before the connections that it was for are
+	// asked for their answers: enough to acknowledge several super-segments by one ACK,
+	// little enough that the sender does not wait.
+	flushBytes = 256 << 10
+)
+
+// engine reads one queue of a device: parses, finds the connection, lets it process the
+// segment, and after the batch asks every connection that was touched, once, what it
+// wants to send and whom to wake.
+type engine struct {
+	s     *Stack
+	in    *iface
+	lane  uint16
+	queue link.Queue
+
+	frames [batchFrames]link.Frame
+	blocks [batchFrames]*buffer.Block // the memory of frames
+	// touched are the connections that wait for settle.
+	touched []*Conn
+
+	// Scratch for the packet in hand.
+	header ip.Header
+	seg    tcp.Segment
+	reply  tcp.Segment
+	msg    ip.Message
+	quote  ip.Quote
+	box    outbox
+}
+
+func newEngine(s *Stack, in *iface, lane int) *engine {
+	e := &engine{s: s, in: in, lane: uint16(lane), queue: in.queues[lane]}
+	for i := range e.blocks {
+		e.blocks[i] = buffer.NewBlock()
+		e.frames[i].Data = e.blocks[i].B
+	}
+	return e
+}
+
+// run is the engine's goroutine. It ends when the device is closed; when the device
+// fails, so does the stack.
+func (e *engine) run() {
+	defer e.s.running.Done()
+	for {
+		n, err := e.queue.Read(e.frames[:])
+		if err != nil {
+			if errors.Is(err, link.ErrClosed) {
+				err = errors.New("the device was closed")
+			}
+			e.s.fail(err)
+			break
+		}
+		e.batch(n)
+	}
+	for _, b := range e.blocks {
+		b.Release()
+	}
+}
+
+// batch takes in the first n frames.
+func (e *engine) batch(n int) {
+	now := e.s.Now()
+	bytes, unflushed := 0, 0
+	for i := range n {
+		size := len(e.frames[i].Data)
+		bytes += size
+		unflushed += size
+		e.packet(now, i)
+		e.frames[i] = link.Frame{Data: e.blocks[i].B}
+		if unflushed >= flushBytes {
+			e.flush(now)
+			unflushed = 0
+		}
+	}
+	e.flush(now)
+	e.s.count.framesIn.Add(uint64(n))
+	e.s.count.bytesIn.Add(uint64(bytes))
+}
+
+// flush settles the connections that were touched.
+func (e *engine) flush(now mono.Time) {
+	for i, c := range e.touched {
+		c.mu.Lock()
+		c.touched = false
+		c.settle(now, &e.box)
+		c.mu.Unlock()
+		e.touched[i] = nil
+	}
+	e.touched = e.touched[:0]
+}
+
+// deliver gives the segment in hand, which came in frame i, to c. It is false when c was
+// gone already or is of another four-tuple (see flowtable.Key), or made way for a new
+// connection: then the segment belongs to whoever listens.
+func (e *engine) deliver(now mono.Time, c *Conn, ends tcp.Endpoints, i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone || c.tcb.Ends() != ends {
+		return false
+	}
+	c.lane = e.lane
+	before := c.tcb.State()
+	e.seg.Block = e.blocks[i]
+	c.tcb.Segment(c.at(now), &e.seg)
+	if e.seg.Block == nil {
+		e.blocks[i] = buffer.NewBlock()
+	}
+	if c.over() {
+		// At once: the next segment of this four-tuple may start another connection, as
+		// this one does when it ended TIME-WAIT early (RFC 9293, section 3.6.1, MAY-2).
+		c.settle(now, &e.box)
+		return before != tcp.StateTimeWait || !opens(&e.seg)
+	}
+	if !c.touched {
+		c.touched = true
+		e.touched = append(e.touched, c)
+	}
+	return true
+}
+
+// opens reports whether seg asks for a new connection.
+func opens(seg *tcp.Segment) bool {
+	return seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
+}

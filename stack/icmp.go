@@ -1,0 +1,115 @@
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+)
+
+// errorRate is the limit of ICMP errors that all engines share.
+type errorRate struct {
+	mu      sync.Mutex
+	limiter ip.Limiter
+}
+
+func (r *errorRate) allow(s *Stack) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limiter.Allow(s.Now())
+}
+
+// unreachable tells the sender of the packet in hand, frame f, that nobody takes it,
+// where the rules and the limit permit.
+func (e *engine) unreachable(reason ip.UnreachableReason, f *link.Frame) {
+	m, ok := ip.Unreachable(reason, &e.header, f.Data)
+	if !ok {
+		return
+	}
+	if !e.s.errorRate.allow(e.s) {
+		e.s.count.drop(dropICMPLimited)
+		return
+	}
+	e.s.sendMessage(e.header.Dst, e.header.Src, &m, &e.box)
+}
+
+// icmp takes in an ICMP or ICMPv6 message.
+func (e *engine) icmp(now mono.Time, payload []byte) {
+	h := &e.header
+	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
+		e.s.count.dropIP(why)
+		return
+	}
+	e.s.count.icmpIn.Add(1)
+	if reply, ok := ip.EchoReply(&e.msg, h); ok {
+		e.s.sendMessage(h.Dst, h.Src, &reply, &e.box)
+		return
+	}
+	if id, seq, data, ok := e.msg.EchoReply(h.Is4()); ok {
+		if !e.s.pings.reply(id, seq, h, data) {
+			e.s.count.drop(dropICMPIgnored)
+		}
+		return
+	}
+	if !ip.ParseQuote(h.Is4(), &e.msg, &e.quote) || !e.icmpError(now, &e.quote) {
+		e.s.count.drop(dropICMPIgnored)
+	}
+}
+
+// icmpError takes in an ICMP error about a packet of ours. It reports whether it
+// concerned anybody.
+func (e *engine) icmpError(now mono.Time, q *ip.Quote) bool {
+	if !e.s.addrs.isLocal(q.Header.Src) {
+		return false
+	}
+	local := netip.AddrPortFrom(q.Header.Src, binary.BigEndian.Uint16(q.Transport))
+	remote := netip.AddrPortFrom(q.Header.Dst, binary.BigEndian.Uint16(q.Transport[2:]))
+	switch q.Header.Protocol {
+	case ip.UDP:
+		return e.udpError(q, local, remote)
+	case ip.TCP:
+		seq := tcp.Seq(binary.BigEndian.Uint32(q.Transport[4:]))
+		return e.tcpError(now, q, tcp.Endpoints{Local: local, Remote: remote}, seq)
+	case ip.ICMP, ip.ICMPv6:
+		return e.s.pings.fail(q)
+	}
+	return false
+}
+
+// hard reports whether an error says that trying again is no use.
+func hard(k ip.ErrorKind) bool { return k == ip.ErrorPort || k == ip.ErrorProtocol }
+
+// udpError tells a dialed socket that nobody listens at its peer. Other sockets are not
+// told, as on Linux, for the error does not say which of their datagrams it was.
+func (e *engine) udpError(q *ip.Quote, local, remote netip.AddrPort) bool {
+	u, ok := e.s.sockets.lookup(local.Addr(), local.Port())
+	if !ok || !hard(q.Kind) || u.peer != remote {
+		return false
+	}
+	u.refuse()
+	return true
+}
+
+// tcpError ends an attempt to connect when the destination says that it does not take
+// TCP or the port. Otherwise, and for connections that exist, ICMP errors are hints that
+// change nothing (RFC 1122, section 4.2.3.9; RFC 5927): retransmission goes on.
+func (e *engine) tcpError(now mono.Time, q *ip.Quote, ends tcp.Endpoints, seq tcp.Seq) bool {
+	c, ok := e.s.conns.Get(e.s.conns.Key(ends.Local, ends.Remote))
+	if !ok || !hard(q.Kind) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now = c.at(now)
+	if c.gone || c.tcb.Ends() != ends || c.tcb.State() != tcp.StateSynSent || c.tcb.Info(now).ISS != seq {
+		return false
+	}
+	c.refused = true
+	c.tcb.Abort(now)
+	c.settle(now, &e.box)
+	return true
+}

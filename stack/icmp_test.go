@@ -1,0 +1,191 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"github.com/a644562b/portico/tcp"
+)
+
+// echoPacket makes an echo request.
+func echoPacket(src, dst netip.Addr, id, seq uint16, data string) []byte {
+	if dst.Is4() {
+		return packet(src, dst, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: id, Seq: seq}, gopacket.Payload(data))
+	}
+	return packet(src, dst, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)},
+		&layers.ICMPv6Echo{Identifier: id, SeqNumber: seq}, gopacket.Payload(data))
+}
+
+func TestEchoIsAnswered(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
+		w.raw(echoPacket(client, server, 7, 9, "hello"))
+		want := `EchoReply 7/9 "hello"`
+		if server.Is6() {
+			want = `EchoReply "\x00\a\x00\thello"`
+		}
+		w.want(fmt.Sprintf("%v>%v ICMP %s", server, client, want))
+	})
+}
+
+func TestClosedUDPPortIsUnreachable(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
+		w.raw(udpPacket(ap(client, 1000), ap(server, 9), "hello"))
+		want := `DestinationUnreachable(Port) 0/0 "33 bytes"`
+		if server.Is6() {
+			want = `DestinationUnreachable(PortUnreachable) "57 bytes"`
+		}
+		w.want(fmt.Sprintf("%v>%v ICMP %s", server, client, want))
+	})
+}
+
+func TestICMPErrorsAreRateLimited(t *testing.T) {
+	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+		b := udpPacket(ap(client4, 1000), ap(server4, 9), "x")
+		for range 500 {
+			w.raw(b)
+		}
+		if n := len(w.sent); n != errorsBurst {
+			t.Errorf("%d errors sent, want %d", n, errorsBurst)
+		}
+		if n := w.s.Stats().Drops["icmp_rate_limited"]; n != 500-errorsBurst {
+			t.Errorf("%d counted as held back", n)
+		}
+		<-time.After(time.Second)
+		w.raw(b)
+		if n := len(w.sent); n != errorsBurst+1 {
+			t.Errorf("%d errors sent a second later", n)
+		}
+	})
+}
+
+// unreachable makes an ICMP error of the client about a packet.
+func unreachable(code uint8, quoted []byte) []byte {
+	return packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, code)}, gopacket.Payload(quoted))
+}
+
+// dialing starts a dial from the stack to the wire and returns its SYN and its result.
+func (w *wire) dialing() (syn []byte, result chan error) {
+	w.t.Helper()
+	result = make(chan error, 1)
+	go func() {
+		_, err := w.s.Dial("tcp", "10.77.0.1:80")
+		result <- err
+	}()
+	return <-w.sent, result
+}
+
+func TestHardICMPErrorEndsTheDial(t *testing.T) {
+	for _, code := range []uint8{2, 3} { // protocol, port
+		withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+			syn, result := w.dialing()
+			w.raw(unreachable(code, syn))
+			wantErr(t, <-result, syscall.ECONNREFUSED, "dial tcp 10.77.0.1:80: connect: connection refused")
+			noConns(t, w.s)
+			w.want()
+		})
+	}
+}
+
+func TestOtherICMPErrorsLeaveTheDialAlone(t *testing.T) {
+	forged := func(syn []byte) []byte {
+		syn = append([]byte(nil), syn...)
+		syn[24]++ // sequence number
+		return syn
+	}
+	for name, icmp := range map[string]func(syn []byte) []byte{
+		"net unreachable":       func(syn []byte) []byte { return unreachable(0, syn) },
+		"host unreachable":      func(syn []byte) []byte { return unreachable(1, syn) },
+		"prohibited":            func(syn []byte) []byte { return unreachable(13, syn) },
+		"wrong sequence number": func(syn []byte) []byte { return unreachable(3, forged(syn)) },
+		"quote too short":       func(syn []byte) []byte { return unreachable(3, syn[:27]) },
+		"time exceeded": func(syn []byte) []byte {
+			return packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)}, gopacket.Payload(syn))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+				syn, result := w.dialing()
+				w.raw(icmp(syn))
+				w.wantDrop("icmp_ignored")
+				conns := w.s.Conns()
+				if len(conns) != 1 || conns[0].State != tcp.StateSynSent {
+					t.Errorf("connections: %+v", conns)
+				}
+				w.s.Close()
+				<-result
+			})
+		})
+	}
+}
+
+func TestICMPErrorLeavesEstablishedConnectionAlone(t *testing.T) {
+	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+		l, err := w.s.Listen("tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to := ap(client4, 1000), ap(server4, 80)
+		w.handshake(from, to, 100)
+		c := accept(t, l.(*Listener))
+		c.Write([]byte("x"))
+		w.raw(unreachable(3, <-w.sent))
+		if st := c.Info().State; st != tcp.StateEstablished {
+			t.Errorf("state %v", st)
+		}
+	})
+}
+
+func TestPing(t *testing.T) {
+	withHosts(t, func(t *testing.T, h *hosts) {
+		for _, dst := range []netip.Addr{server4, server6, client4, client6, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()} {
+			pong, err := h.client.Ping(t.Context(), dst, 3, []byte("payload"))
+			if want := (Pong{RTT: 0, TTL: 64, From: dst, Bytes: 7}); err != nil || pong != want {
+				t.Errorf("Ping(%v) = %+v, %v", dst, pong, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := h.client.Ping(ctx, netip.MustParseAddr("10.77.0.99"), 1, nil)
+		wantErr(t, err, os.ErrDeadlineExceeded, "ping ip 10.77.0.99: i/o timeout")
+		_, err = h.client.Ping(t.Context(), server4, 1, make([]byte, 1473))
+		wantErr(t, err, syscall.EMSGSIZE, "ping ip 10.77.0.2: sendto: message too long")
+		_, err = h.client.Ping(t.Context(), netip.MustParseAddr("10.77.0.255"), 1, nil)
+		if err == nil || !strings.Contains(err.Error(), "not the address of one host") {
+			t.Errorf("ping to broadcast: %v", err)
+		}
+		if n := len(h.client.pings.byID); n != 0 {
+			t.Errorf("%d pings still wait", n)
+		}
+		go func() {
+			synctest.Wait()
+			h.client.Close()
+		}()
+		_, err = h.client.Ping(t.Context(), netip.MustParseAddr("10.77.0.99"), 1, nil)
+		wantErr(t, err, net.ErrClosed, "ping ip 10.77.0.99: use of closed network connection")
+	})
+}
+
+func TestICMPErrorEndsThePing(t *testing.T) {
+	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+		result := make(chan error, 1)
+		go func() {
+			_, err := w.s.Ping(t.Context(), client4, 1, []byte("x"))
+			result <- err
+		}()
+		w.raw(unreachable(1, <-w.sent))
+		if err := <-result; err == nil || err.Error() != "ping ip 10.77.0.1: host unreachable" {
+			t.Errorf("Ping: %v", err)
+		}
+	})
+}

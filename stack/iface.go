@@ -1,0 +1,77 @@
+package stack
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+)
+
+// loopMTU is the MTU in bytes of the way to our own addresses, that of Linux's lo
+// within what an IPv4 packet can be.
+const loopMTU = 65535
+
+// iface is a device with what the stack needs to know of it at every packet.
+type iface struct {
+	stack  *Stack
+	dev    link.Device
+	queues []link.Queue
+	mtu    atomic.Int64
+	// local: packets stay within the stack, and loopback addresses are in their place.
+	local bool
+}
+
+func (i *iface) init(s *Stack, dev link.Device) {
+	i.stack = s
+	i.dev = dev
+	i.queues = dev.Queues()
+	i.mtu.Store(int64(dev.MTU()))
+}
+
+// headerLen is the length of the IP headers that the stack sends to dst.
+func headerLen(dst netip.Addr) int {
+	if dst.Is4() {
+		return ip.HeaderLen4
+	}
+	return ip.HeaderLen6
+}
+
+// mss is the MSS to announce to dst (RFC 9293, section 3.7.1, MUST-67).
+func (i *iface) mss(dst netip.Addr) int {
+	return int(i.mtu.Load()) - headerLen(dst) - tcp.HeaderLen
+}
+
+// maxGSO is the most data that a super-segment to dst may carry: what an IP packet can
+// be, less the longest headers. 0: the device takes none.
+func (i *iface) maxGSO(dst netip.Addr) int {
+	if i.cuts(dst) {
+		return 65535 - ip.HeaderLen6 - tcp.MaxHeaderLen
+	}
+	return 0
+}
+
+// cuts reports whether the device takes super-segments to dst now.
+func (i *iface) cuts(dst netip.Addr) bool {
+	caps := i.dev.Caps()
+	if dst.Is4() {
+		return caps.TSO4
+	}
+	return caps.TSO6
+}
+
+// route is the way that packets to one destination take.
+type route struct {
+	via  *iface
+	lane uint16 // index of the queue
+}
+
+// routeTo is the way to dst. Which queue hardly matters before the first packet comes
+// back: hash spreads flows over them.
+func (s *Stack) routeTo(dst netip.Addr, hash uint64) route {
+	if s.addrs.isLocal(dst) {
+		return route{via: &s.loop}
+	}
+	return route{via: &s.device, lane: uint16(hash % uint64(len(s.device.queues)))}
+}

@@ -1,0 +1,57 @@
+package stack
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/a644562b/portico/tcp"
+)
+
+// ConnInfo describes a TCP connection. Local and Remote are in both of its parts.
+type ConnInfo struct {
+	ConnID `json:"-"`
+	tcp.Info
+	Serial uint64 `json:"serial"` // that of ConnID
+	// Orphan: the application has closed the connection, or never accepted it; the
+	// stack brings it to its end alone.
+	Orphan bool `json:"orphan"`
+}
+
+// Conns describes all TCP connections in whatever state, in the order in which they were
+// made. Each description is of one instant, all together are not.
+func (s *Stack) Conns() []ConnInfo {
+	var infos []ConnInfo
+	for _, c := range s.conns.Values() {
+		c.mu.Lock()
+		if !c.gone {
+			infos = append(infos, ConnInfo{ConnID: c.id(), Info: c.tcb.Info(c.now()), Serial: c.serial, Orphan: c.closed})
+		}
+		c.mu.Unlock()
+	}
+	slices.SortFunc(infos, func(a, b ConnInfo) int { return cmp.Compare(a.Serial, b.Serial) })
+	return infos
+}
+
+// Info describes the connection. It may be called after Close.
+func (c *Conn) Info() tcp.Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tcb.Info(c.now())
+}
+
+// ID names the connection.
+func (c *Conn) ID() ConnID { return c.id() }
+
+func (c *Conn) id() ConnID {
+	ends := c.tcb.Ends()
+	return ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: c.passive}
+}
+
+// sortByLocal sorts descriptions of sockets by port, then address.
+func sortByLocal[T any](list []T, local func(T) netip.AddrPort) {
+	slices.SortFunc(list, func(a, b T) int {
+		x, y := local(a), local(b)
+		return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
+	})
+}

@@ -1,0 +1,158 @@
+package stack
+
+import (
+	"net/netip"
+
+	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/internal/flowtable"
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+)
+
+// packet takes in frame i.
+func (e *engine) packet(now mono.Time, i int) {
+	f := &e.frames[i]
+	h := &e.header
+	parse := ip.Parse
+	if e.in.local {
+		parse = ip.ParseLocal
+	}
+	payload, why := parse(f.Data, h)
+	if why != ip.DropNone {
+		e.s.count.dropIP(why)
+		return
+	}
+	broadcast, ok := e.accepts(h)
+	switch {
+	case !ok:
+	case h.Protocol == ip.UDP:
+		e.udp(f, payload, broadcast)
+	case broadcast:
+		e.s.count.drop(dropNotForUs)
+	case h.Protocol == ip.TCP:
+		e.tcp(now, i, payload)
+	case h.IsICMP():
+		e.icmp(now, payload)
+	default:
+		e.s.count.drop(dropProtocol)
+		e.unreachable(ip.ProtocolUnreachable, f)
+	}
+}
+
+// accepts looks at the addresses: whether the packet is for us, and whether by broadcast.
+// Nobody but ourselves sends from our addresses, and no host from a broadcast address
+// (RFC 1122, section 3.2.1.3).
+func (e *engine) accepts(h *ip.Header) (broadcast, ok bool) {
+	a := &e.s.addrs
+	if e.in.local {
+		return false, true // routed here because the destination is ours
+	}
+	switch {
+	case a.own[h.Src]:
+		e.s.count.drop(dropOwnSource)
+		return false, false
+	case a.isBroadcast(h.Src):
+		e.s.count.dropIP(ip.DropBadSource)
+		return false, false
+	case a.own[h.Dst]:
+		return false, true
+	case a.isBroadcast(h.Dst):
+		return true, true
+	}
+	e.s.count.drop(dropNotForUs)
+	return false, false
+}
+
+// verify reports whether the checksum of a transport segment is right or the device
+// vouches for it.
+func (e *engine) verify(f *link.Frame, p ip.Protocol, payload []byte) bool {
+	if f.Checksum != link.ChecksumNone {
+		return true
+	}
+	sum := checksum.PseudoHeader(e.header.Src, e.header.Dst, uint8(p), len(payload))
+	return checksum.Sum(sum, payload) == checksum.Valid
+}
+
+// tcp takes in a TCP segment, the payload of frame i.
+func (e *engine) tcp(now mono.Time, i int, payload []byte) {
+	f, seg := &e.frames[i], &e.seg
+	if tcp.Parse(payload, seg) != nil {
+		e.s.count.drop(dropTCPShort)
+		return
+	}
+	if !e.verify(f, ip.TCP, payload) {
+		e.s.count.drop(dropTCPChecksum)
+		return
+	}
+	if seg.SrcPort == 0 || seg.DstPort == 0 {
+		e.s.count.drop(dropTCPPort)
+		return
+	}
+	seg.CE = e.header.TOS&ecnMask == ecnCE
+	segments := 1
+	if seg.GSOSize = int(f.GSOSize); seg.GSOSize != 0 {
+		segments = max(1, (len(seg.Payload)+seg.GSOSize-1)/seg.GSOSize)
+	}
+	e.s.count.tcpIn.Add(uint64(segments))
+	if seg.Flags.Has(tcp.RST) {
+		e.s.count.resetsIn.Add(1)
+	}
+	ends := tcp.Endpoints{
+		Local:  netip.AddrPortFrom(e.header.Dst, seg.DstPort),
+		Remote: netip.AddrPortFrom(e.header.Src, seg.SrcPort),
+	}
+	key := e.s.conns.Key(ends.Local, ends.Remote)
+	if c, ok := e.s.conns.Get(key); ok && e.deliver(now, c, ends, i) {
+		return
+	}
+	e.noConnection(now, i, key, ends)
+}
+
+// noConnection takes in a segment that belongs to no connection: LISTEN (RFC 9293, section
+// 3.10.7.2) where somebody listens, else CLOSED (section 3.10.7.1).
+func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.Endpoints) {
+	seg := &e.seg
+	l, listening := e.s.listeners.lookup(ends.Local.Addr(), ends.Local.Port())
+	if listening && opens(seg) {
+		e.open(now, i, l, key, ends)
+		return
+	}
+	if listening && (seg.Flags.Has(tcp.RST) || !seg.Flags.Has(tcp.ACK)) {
+		e.s.count.drop(dropTCPListen)
+		return
+	}
+	e.s.count.drop(dropTCPClosed)
+	if tcp.Refuse(seg, &e.reply) {
+		r := route{via: e.in, lane: e.lane}
+		e.s.sendSegment(r, ends.Local.Addr(), ends.Remote.Addr(), 0, &e.reply, nil, 0, &e.box)
+	}
+}
+
+// open starts a connection by a SYN to a listener.
+func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends tcp.Endpoints) {
+	if l.full() {
+		e.s.count.drop(dropTCPBacklog)
+		return
+	}
+	c := newConn(e.s, tcpNetwork(l.network), route{via: e.in, lane: e.lane})
+	c.mu.Lock()
+	if !l.admit(c) {
+		c.mu.Unlock()
+		e.s.count.drop(dropTCPBacklog)
+		return
+	}
+	if other, ok := e.s.conns.Insert(key, c); !ok {
+		// The engine of another queue was faster with the same SYN.
+		c.mu.Unlock()
+		l.dismiss(c)
+		e.deliver(now, other, ends, i)
+		return
+	}
+	c.listener = l
+	e.s.count.passives.Add(1)
+	c.open(now, ends, true)
+	c.mu.Unlock()
+	e.deliver(now, c, ends, i)
+}

@@ -1,0 +1,229 @@
+package stack
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/a644562b/portico/internal/ring"
+)
+
+// Listener accepts TCP connections, a net.Listener. Its methods may be called at any time
+// from any goroutine.
+type Listener struct {
+	stack   *Stack
+	network string
+	binding binding
+
+	// mu is taken with the lock of a connection held, never the other way round.
+	mu        sync.Mutex
+	canAccept sync.Cond
+	// waiting are the connections in their handshake and those in the queue.
+	waiting  map[*Conn]struct{}
+	queue    ring.Ring[*Conn] // established, not accepted
+	deadline deadline
+	closed   bool
+}
+
+var _ net.Listener = (*Listener)(nil)
+
+// Listen waits for TCP connections at a local address. The networks are "tcp", "tcp4" and
+// "tcp6", the address is as for net.Listen: without a host, or with the unspecified one,
+// every address of the stack, of both families with "tcp"; with port 0 a free port, which
+// Addr tells. A port that another listener uses for the same address, or for all of them,
+// gives EADDRINUSE; an address that is not the stack's EADDRNOTAVAIL. The result is a
+// *Listener.
+func (s *Stack) Listen(network, address string) (net.Listener, error) {
+	transport, f, err := parseNetwork(network)
+	if err == nil && transport != networkTCP {
+		err = &net.AddrError{Err: unexpectedType, Addr: address}
+	}
+	if err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	b, err := s.parseBinding(network, f, address)
+	if err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	l := &Listener{stack: s, network: network, binding: b, waiting: make(map[*Conn]struct{})}
+	l.canAccept.L = &l.mu
+	if err := s.bind(func() error { return s.listeners.add(l, s.cfg.PortRange) }, &b); err != nil {
+		return nil, opError("listen", network, nil, bindingAddr(transport, &b), err)
+	}
+	return l, nil
+}
+
+// parseBinding reads the address of a Listen or ListenPacket.
+func (s *Stack) parseBinding(network string, f family, address string) (binding, error) {
+	if address == "" {
+		return binding{families: f}, nil
+	}
+	addr, port, err := parseAddress(network, f, address)
+	if err != nil {
+		return binding{}, err
+	}
+	b := binding{addr: addr, families: f, port: port}
+	if addr.IsValid() {
+		b.families = familyOf(addr)
+	}
+	return b, nil
+}
+
+// bind runs add, which enters a socket bound to b into its table.
+func (s *Stack) bind(add func() error, b *binding) error {
+	if s.closing.Load() {
+		return net.ErrClosed
+	}
+	if b.addr.IsValid() && !s.addrs.isLocal(b.addr) {
+		return errNotOurs
+	}
+	return add()
+}
+
+// bindingAddr is how an error names a binding: the wildcard of both families as ":80".
+func bindingAddr(transport string, b *binding) net.Addr {
+	if !b.addr.IsValid() {
+		if transport == networkUDP {
+			return &net.UDPAddr{Port: int(b.port)}
+		}
+		return &net.TCPAddr{Port: int(b.port)}
+	}
+	return netAddr(transport, b.addrPort())
+}
+
+func (l *Listener) bindingOf() *binding { return &l.binding }
+
+// Accept waits for a connection and returns it, a *Conn. It is established, but may have
+// ended since. After Close the error is net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.accept()
+	if err != nil {
+		return nil, opError("accept", l.network, nil, l.Addr(), err)
+	}
+	return c, nil
+}
+
+func (l *Listener) accept() (*Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.closed:
+			return nil, net.ErrClosed
+		case l.deadline.expired:
+			return nil, os.ErrDeadlineExceeded
+		case l.queue.Len() > 0:
+			c := l.queue.Pop()
+			delete(l.waiting, c)
+			return c, nil
+		}
+		l.canAccept.Wait()
+	}
+}
+
+// SetDeadline makes calls of Accept that still wait at t, and all later ones, return
+// os.ErrDeadlineExceeded, until a later deadline is set. The zero time clears it.
+func (l *Listener) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return opError("set", l.network, nil, l.Addr(), net.ErrClosed)
+	}
+	l.deadline.moveTo(t, &l.canAccept)
+	return nil
+}
+
+// Addr is the address that the listener is bound to, a *net.TCPAddr.
+func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.binding.addrPort()) }
+
+// Close stops listening. Connections that have not been accepted are reset, accepted ones
+// are left alone.
+func (l *Listener) Close() error {
+	if !l.shut() {
+		return opError("close", l.network, nil, l.Addr(), net.ErrClosed)
+	}
+	return nil
+}
+
+// shut is Close. It is false when the listener was closed already.
+func (l *Listener) shut() bool {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return false
+	}
+	l.closed = true
+	waiting := l.waiting
+	l.waiting = nil
+	l.queue = ring.Ring[*Conn]{}
+	l.deadline.stop()
+	l.canAccept.Broadcast()
+	l.mu.Unlock()
+
+	l.stack.listeners.remove(l)
+	box := getOutbox()
+	for c := range waiting {
+		c.abandon(box)
+	}
+	box.put()
+	return true
+}
+
+// full reports whether the listener takes no more connections now.
+func (l *Listener) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed || len(l.waiting) >= l.stack.cfg.Backlog
+}
+
+// admit takes a connection that is about to start its handshake. It is false when the
+// listener has been closed.
+func (l *Listener) admit(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.waiting[c] = struct{}{}
+	return true
+}
+
+// dismiss forgets a connection whose handshake came to nothing.
+func (l *Listener) dismiss(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, c)
+}
+
+// ready puts a connection that is established into the queue.
+func (l *Listener) ready(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.queue.Push(c)
+		l.canAccept.Signal()
+	}
+}
+
+// ListenerInfo describes a listener.
+type ListenerInfo struct {
+	Local netip.AddrPort `json:"local"`
+	// Queued is how many connections have not been accepted, those in their handshake
+	// included; Backlog how many there may be.
+	Queued  int `json:"queued"`
+	Backlog int `json:"backlog"`
+}
+
+// Listeners describes all listeners, by port.
+func (s *Stack) Listeners() []ListenerInfo {
+	var infos []ListenerInfo
+	for _, l := range s.listeners.all() {
+		l.mu.Lock()
+		infos = append(infos, ListenerInfo{Local: l.binding.addrPort(), Queued: len(l.waiting), Backlog: s.cfg.Backlog})
+		l.mu.Unlock()
+	}
+	sortByLocal(infos, func(i ListenerInfo) netip.AddrPort { return i.Local })
+	return infos
+}

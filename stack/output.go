@@ -1,0 +1,161 @@
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"github.com/a644562b/portico/internal/buffer"
+	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/internal/gso"
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/tcp"
+	"github.com/a644562b/portico/udp"
+)
+
+// outbox is the memory that a packet is put together in, so that sending allocates
+// nothing. An engine has its own; an application's goroutine borrows one.
+type outbox struct {
+	out    tcp.Out
+	header [ip.HeaderLen6 + tcp.MaxHeaderLen]byte
+	frame  [1]link.Frame
+	piece  [1]link.Frame // of a super-segment that the device does not cut
+	parts  [1][]byte     // the payload of a datagram
+}
+
+var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+
+func getOutbox() *outbox { return outboxes.Get().(*outbox) }
+
+// put gives the outbox back, with nothing in it that would keep other memory alive.
+func (o *outbox) put() {
+	o.clear()
+	outboxes.Put(o)
+}
+
+func (o *outbox) clear() {
+	clear(o.out.Data)
+	o.frame[0], o.piece[0] = link.Frame{}, link.Frame{}
+	o.parts[0] = nil
+}
+
+// The bits of the TOS octet or traffic class that ECN uses (RFC 3168, section 5).
+const (
+	ecnECT0 = 0b10 // the sender understands ECN
+	ecnCE   = 0b11 // congestion experienced
+	ecnMask = 0b11
+)
+
+// sendNext sends the segment that Next has put into the outbox.
+func (s *Stack) sendNext(r route, src, dst netip.Addr, o *outbox) {
+	tos := uint8(0)
+	if o.out.ECT {
+		tos = ecnECT0
+	}
+	s.sendSegment(r, src, dst, tos, &o.out.Segment, o.out.Data, o.out.DataLen, o)
+}
+
+// sendSegment sends a TCP segment or super-segment whose payload is data, of n bytes.
+func (s *Stack) sendSegment(r route, src, dst netip.Addr, tos uint8, seg *tcp.Segment, data [][]byte, n int, o *outbox) {
+	hlen := headerLen(dst)
+	b := seg.AppendHeader(o.header[:hlen])
+	length := len(b) - hlen + n
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.TCP, TTL: s.cfg.TTL, TOS: tos, DF: true}
+	h.Append(o.header[:0], length)
+
+	f := &o.frame[0]
+	*f = link.Frame{Data: b, Payload: data}
+	segments := 1
+	if seg.GSOSize != 0 && n > seg.GSOSize {
+		segments = (n + seg.GSOSize - 1) / seg.GSOSize
+		f.GSO, f.GSOSize, f.HeaderLen = link.GSOTCP4, uint16(seg.GSOSize), uint16(len(b))
+		if !dst.Is4() {
+			f.GSO = link.GSOTCP6
+		}
+	}
+	sum := checksum.PseudoHeader(src, dst, uint8(ip.TCP), length)
+	if f.GSO != link.GSONone || r.via.dev.Caps().Checksum {
+		f.Checksum = link.ChecksumPartial
+		f.ChecksumStart, f.ChecksumOffset = uint16(hlen), tcp.OffChecksum
+	} else {
+		sum = ^checksum.SumSlices(checksum.Sum(sum, b[hlen:]), data...)
+	}
+	binary.BigEndian.PutUint16(b[hlen+tcp.OffChecksum:], sum)
+
+	s.count.tcpOut.Add(uint64(segments))
+	if seg.Flags.Has(tcp.RST) {
+		s.count.resetsOut.Add(1)
+	}
+	if f.GSO != link.GSONone && !r.via.cuts(dst) {
+		s.sendPieces(r, o)
+		return
+	}
+	s.transmit(r, o.frame[:])
+}
+
+// sendPieces cuts the super-segment in the outbox for a device that no longer does.
+func (s *Stack) sendPieces(r route, o *outbox) {
+	err := gso.Split(&o.frame[0], func(f *link.Frame) {
+		o.piece[0] = *f
+		s.transmit(r, o.piece[:])
+	})
+	if err != nil {
+		s.count.drop(dropTransmit)
+	}
+}
+
+// sendDatagram sends a UDP datagram, or returns EMSGSIZE when it does not fit the MTU:
+// nothing is sent in fragments.
+func (s *Stack) sendDatagram(src, dst netip.AddrPort, payload []byte) error {
+	r := s.routeTo(dst.Addr(), uint64(src.Port()))
+	hlen := headerLen(dst.Addr())
+	length := udp.HeaderLen + len(payload)
+	if hlen+length > min(int(r.via.mtu.Load()), 65535) {
+		return syscall.EMSGSIZE
+	}
+	o := getOutbox()
+	defer o.put()
+	o.parts[0] = payload
+	b := udp.AppendHeader(o.header[:hlen], src.Port(), dst.Port(), src.Addr(), dst.Addr(), o.parts[:]...)
+	h := ip.Header{Src: src.Addr(), Dst: dst.Addr(), Protocol: ip.UDP, TTL: s.cfg.TTL, DF: true}
+	h.Append(o.header[:0], length)
+	o.frame[0] = link.Frame{Data: b, Payload: o.parts[:]}
+	s.count.udpOut.Add(1)
+	s.transmit(r, o.frame[:])
+	return nil
+}
+
+// sendMessage sends an ICMP or ICMPv6 message.
+func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
+	r := s.routeTo(dst, 0)
+	hlen := headerLen(dst)
+	length := ip.ICMPHeaderLen + len(m.Body)
+	if hlen+length > min(int(r.via.mtu.Load()), 65535) {
+		s.count.drop(dropTransmitBig)
+		return
+	}
+	block := buffer.NewBlockFor(hlen + length)
+	defer block.Release()
+	b := m.Append(block.B[:hlen], src, dst)
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: s.cfg.TTL, DF: true}
+	if !dst.Is4() {
+		h.Protocol = ip.ICMPv6
+	}
+	h.Append(b[:0], length)
+	o.frame[0] = link.Frame{Data: b}
+	s.count.icmpOut.Add(1)
+	s.transmit(r, o.frame[:])
+}
+
+// transmit writes one frame. What the device does not take is lost, as on any wire.
+func (s *Stack) transmit(r route, frame []link.Frame) {
+	n := frame[0].Len()
+	if _, err := r.via.queues[r.lane].Write(frame); err != nil {
+		s.count.drop(dropTransmit)
+		return
+	}
+	s.count.framesOut.Add(1)
+	s.count.bytesOut.Add(uint64(n))
+}

@@ -1,0 +1,98 @@
+package stack
+
+import (
+	"sync"
+	"time"
+
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/internal/timerheap"
+)
+
+// timers wakes connections at their deadlines, by one goroutine for all. Deadlines are
+// lazy: one that moves later, as that of the retransmission timer does with every ACK,
+// leaves the heap as it is, and the connection is put in anew when it comes up too
+// early.
+type timers struct {
+	mu   sync.Mutex
+	heap timerheap.Heap[*Conn]
+	// sleepsUntil is when the goroutine will look again by itself.
+	sleepsUntil mono.Time
+	wake        chan struct{} // holds one
+}
+
+func (t *timers) init() {
+	t.heap.PlaceOf = func(c *Conn) *timerheap.Place { return &c.place }
+	t.sleepsUntil = mono.Never
+	t.wake = make(chan struct{}, 1)
+}
+
+// set wants c woken at when.
+func (t *timers) set(c *Conn, when mono.Time) {
+	t.mu.Lock()
+	t.heap.Set(c, when)
+	early := when < t.sleepsUntil
+	t.mu.Unlock()
+	if early {
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// remove forgets c.
+func (t *timers) remove(c *Conn) {
+	t.mu.Lock()
+	t.heap.Remove(c)
+	t.mu.Unlock()
+}
+
+// dueBatch is how many connections are taken from the heap at once.
+const dueBatch = 256
+
+// due appends to list the connections whose time has come, and returns when the next one
+// will, which the goroutine is to sleep until.
+func (t *timers) due(now mono.Time, list []*Conn) ([]*Conn, mono.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(list) < dueBatch {
+		c, ok := t.heap.Pop(now)
+		if !ok {
+			break
+		}
+		list = append(list, c)
+	}
+	t.sleepsUntil = t.heap.Next()
+	return list, t.sleepsUntil
+}
+
+// runTimers is the goroutine. It ends with the stack.
+func (s *Stack) runTimers() {
+	defer s.running.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	box := new(outbox)
+	var due []*Conn
+	for {
+		var next mono.Time
+		due, next = s.timers.due(s.Now(), due[:0])
+		for i, c := range due {
+			c.tick(s.Now(), box)
+			due[i] = nil
+		}
+		if len(due) > 0 {
+			continue // they have new deadlines
+		}
+		var expired <-chan time.Time
+		if next != mono.Never {
+			timer.Reset(next.Sub(s.Now()))
+			expired = timer.C
+		}
+		select {
+		case <-expired:
+		case <-s.timers.wake:
+		case <-s.stopped:
+			return
+		}
+	}
+}
