@@ -18,7 +18,9 @@ type Config struct {
 	// Of several of one family, the first is what connections use to destinations that
 	// no prefix contains.
 	Addrs []netip.Prefix
-	// TCP are the settings of all TCP connections.
+	// TCP are the settings of all TCP connections. Where they name no memory budget the
+	// stack makes one of 512 MiB, so that no number of connections takes more for what
+	// they hold.
 	TCP tcp.Params
 	// Observe is asked once for every TCP connection, when it is made and before its
 	// first segment is processed, who wants to look at it. It may return nil. The same
@@ -42,6 +44,7 @@ type Config struct {
 }
 
 const (
+	defaultBudget  = 512 << 20
 	defaultBacklog = 4096
 	firstEphemeral = 32768
 	lastEphemeral  = 60999
@@ -56,6 +59,9 @@ const (
 // error that says which field to change.
 func (c Config) withDefaults(dev link.Device) (Config, error) {
 	c.TCP = c.TCP.WithDefaults()
+	if c.TCP.Budget == nil {
+		c.TCP.Budget = tcp.NewBudget(defaultBudget)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

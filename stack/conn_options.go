@@ -103,3 +103,14 @@ func (c *Conn) SetWriteBuffer(bytes int) error {
 func (c *Conn) option(f func(now mono.Time)) error {
 	return c.set(func() { c.call(f) })
 }
+
+// SetCongestion changes the congestion control of this connection, by a name that
+// tcp.CongestionByName knows. The new one takes over the congestion window. The default
+// is the stack's, Config.TCP.Congestion.
+func (c *Conn) SetCongestion(name string) error {
+	control, err := tcp.CongestionByName(name)
+	if err != nil {
+		return opError("set", c.network.String(), nil, c.LocalAddr(), err)
+	}
+	return c.option(func(now mono.Time) { c.tcb.SetCongestion(now, control) })
+}
