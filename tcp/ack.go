@@ -186,27 +186,30 @@ func (t *TCB) windowFrom(seg *Segment) {
 
 func (t *TCB) updateSendWindow(seg *Segment) {
 	wnd := uint32(seg.Window) << t.windowShiftOf(seg)
-	if t.snd.wnd == 0 && wnd > 0 && t.state.Synchronized() {
-		t.windowOpened()
-	}
+	opens := t.snd.wnd == 0 && wnd > 0 && t.state.Synchronized()
 	t.snd.wnd = wnd
 	t.snd.maxWnd = max(t.snd.maxWnd, wnd)
 	t.snd.wl1 = seg.Seq
 	t.snd.wl2 = seg.Ack
+	if opens {
+		t.windowOpened()
+	}
 }
 
 // windowOpened is called when a closed send window opens: what was sent beyond it the
-// peer has dropped. A lone probe counts as never sent, so that it goes again as the
-// beginning of a full segment.
+// peer has dropped, and it goes again. A lone probe goes as the beginning of a full
+// segment.
 func (t *TCB) windowOpened() {
 	t.persistCount = 0
 	t.progress = t.lastRcv // the user timeout starts anew
-	if t.snd.nxt == t.snd.una.Add(1) && t.is(synAcked) {
-		t.scoreboard.clear()
-		t.snd.nxt, t.snd.sml = t.snd.una, t.snd.una
-		t.clear(finSent)
-		return
-	}
 	t.scoreboard.loseAll()
 	t.recovery.why = WhyWindowOpened
+	if t.snd.nxt != t.snd.una.Add(1) || t.is(finSent) {
+		return
+	}
+	more := min(t.dataEnd().Sub(t.snd.nxt), t.sendMSS()-1)
+	if more > 0 && int(t.snd.wnd) > more {
+		t.scoreboard.extend(more)
+		t.snd.nxt, t.snd.sml = t.snd.nxt.Add(more), t.snd.una
+	}
 }

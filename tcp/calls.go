@@ -133,13 +133,7 @@ func (t *TCB) CloseWrite(now Time) error {
 		t.move(now, StateFinWait1, WhyNone)
 	case StateCloseWait:
 		t.move(now, StateLastAck, WhyNone)
-	case StateSynReceived:
-		// Without data to send the FIN goes at once; else it waits for ESTABLISHED.
-		if t.sendBuf.Len() == 0 && t.outstanding() {
-			t.startSender()
-			t.move(now, StateFinWait1, WhyNone)
-		}
-	}
+	} // in SYN-RECEIVED the FIN waits for ESTABLISHED, as the RFC allows
 	return nil
 }
 

@@ -145,6 +145,7 @@ func FuzzSegmentArrives(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := &script{b: b}
 		z := newFuzz(t, in)
+		defer z.guard()
 		for n := 0; len(in.b) > 0 && n < 400; n++ {
 			z.step(in)
 		}

@@ -237,6 +237,45 @@ func TestCloseInSynReceived(t *testing.T) {
 	d.expectState(tcp.StateTimeWait)
 }
 
+// TestCloseInSynReceivedBehindAShutWindow: likewise when the peer's SYN offers no
+// window: nothing is probed for before the SYN is acknowledged, and after it the FIN
+// is, or is simply sent.
+func TestCloseInSynReceivedBehindAShutWindow(t *testing.T) {
+	d := newDialogue(t)
+	d.listenUp()
+	d.send("S 0 win 0")
+	d.expect("S. 0 ack 1")
+	d.close()
+	d.wait(4 * time.Second) // the SYN,ACK goes again, and perhaps a FIN with it
+	syns := 0
+	for _, u := range d.overheard() {
+		switch {
+		case u.Flags == tcp.SYN|tcp.ACK:
+			syns++
+		case u.Flags.Has(tcp.FIN) && u.Seq == d.iss.Add(1) && len(u.Payload) == 0:
+		default:
+			d.fail("heard %s", u.text)
+		}
+	}
+	if syns != 2 {
+		d.fail("the SYN,ACK was repeated %d times in four seconds, want 2", syns)
+	}
+	d.send(". 1 ack 1 win 0")
+	d.wait(4 * time.Second)
+	fins := d.overheard()
+	if len(fins) == 0 {
+		d.fail("the FIN is not sent")
+	}
+	for _, u := range fins {
+		if why := d.mismatch("@* F. 1 ack 1", &u); why != "" {
+			d.fail("%s: %s", u.text, why)
+		}
+	}
+	d.send(". 1 ack 2 win 0")
+	d.expectNothing()
+	d.expectState(tcp.StateFinWait2)
+}
+
 // TestSynReceivedTakesTheSYNAgain: the SYN,ACK was lost; the caller asks again and
 // is answered, by an ACK that tells it what we have (3.10.7.4) or the SYN,ACK
 // again, and the handshake completes.

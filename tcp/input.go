@@ -41,12 +41,11 @@ func (t *TCB) segmentArrives(now Time, seg *Segment) {
 	if t.state == StateSynReceived && t.handshakeRepeated(now, seg) {
 		return
 	}
-	t.probes = 0
-
 	// First, check the sequence number, and before it the timestamp (RFC 7323, 5.3).
 	if !t.timestampAcceptable(now, seg) || !t.sequenceAcceptable(now, seg) {
 		return
 	}
+	t.probes = 0
 	// Second, check the RST bit.
 	if seg.Flags.Has(RST) {
 		t.resetArrives(now, seg)

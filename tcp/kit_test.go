@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,6 +134,15 @@ func (d *dialogue) fail(format string, args ...any) {
 		fmt.Sprintf(format, args...), strings.Join(d.story, "\n"))
 }
 
+// guard, deferred, turns a panic of the TCB into a failure that tells how it came
+// about.
+func (d *dialogue) guard() {
+	d.Helper()
+	if r := recover(); r != nil {
+		d.fail("panic: %v\n%s", r, debug.Stack())
+	}
+}
+
 func (d *dialogue) tell(who, what string) {
 	d.story = append(d.story, fmt.Sprintf("%12v %s %s", d.now.Sub(tcp.Time(time.Hour)), who, what))
 }
@@ -152,6 +162,7 @@ func (d *dialogue) call(what string, f func()) {
 	d.Helper()
 	d.act()
 	d.tell(" ", what)
+	defer d.guard()
 	f()
 	d.listen()
 }
@@ -159,6 +170,7 @@ func (d *dialogue) call(what string, f func()) {
 // listen takes from the TCB whatever it has to say.
 func (d *dialogue) listen() {
 	d.Helper()
+	defer d.guard()
 	var out tcp.Out
 	for n := 0; d.tcb.Next(d.now, &out); n++ {
 		s, err := d.watch.take(d.now, &out)
@@ -230,6 +242,7 @@ func (d *dialogue) send(lines ...string) {
 func (d *dialogue) deliver(text string) {
 	d.Helper()
 	d.tell(">", text)
+	defer d.guard()
 	b := d.onWire(text)
 	var seg tcp.Segment
 	if err := tcp.Parse(b, &seg); err != nil {
@@ -368,6 +381,7 @@ func (d *dialogue) overheard() []utterance {
 // wait lets time pass, with a Tick at each deadline on the way.
 func (d *dialogue) wait(dur time.Duration) {
 	d.Helper()
+	defer d.guard()
 	end := d.now.Add(dur)
 	for n := 0; d.tcb.Deadline() <= end && d.tcb.Deadline() != tcp.Never; n++ {
 		if n > 1000000 {

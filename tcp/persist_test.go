@@ -103,6 +103,27 @@ func TestWindowOpensBetweenProbes(t *testing.T) {
 	}
 }
 
+// TestAnswerToProbeAfterTheWindowHasOpened: the peer takes the probe's octet, and what
+// it had sent before that, with room in its window but not enough to be worth a
+// segment, arrives first. The ACK of the octet is still one of what was sent (3.10.7.4,
+// fifth).
+func TestAnswerToProbeAfterTheWindowHasOpened(t *testing.T) {
+	d := shut(t, 5000)
+	d.wait(rtoAfter)
+	d.expect("@210ms . 1(1) ack 1")
+	d.send("P. 1(10) ack 1 win 100")
+	d.overheard()
+	d.send(". 11 ack 2 win 100")
+	for _, u := range d.overheard() {
+		if len(u.Payload) == 0 {
+			d.fail("the ACK of an octet that was sent is answered by %s", u.text)
+		}
+	}
+	if una := d.info().SndUna.Sub(d.iss); una != 2 {
+		d.fail("SND.UNA is %d after the ACK of the probe's octet, want 2", una)
+	}
+}
+
 // TestProbeOctetIsTaken: the peer had room for one after all.
 func TestProbeOctetIsTaken(t *testing.T) {
 	d := shut(t, 2)

@@ -202,6 +202,12 @@ func (s *scoreboard) unlose() {
 	}
 }
 
+// extend adds n numbers that have not been sent to the last run, which is lost.
+func (s *scoreboard) extend(n int) {
+	s.runs[len(s.runs)-1].end = s.runs[len(s.runs)-1].end.Add(n)
+	s.lostBytes += n
+}
+
 // loseFirst marks the first n bytes as lost, if they are in flight.
 func (s *scoreboard) loseFirst(n int) {
 	if s.head == len(s.runs) {

@@ -55,6 +55,7 @@ type end struct {
 	una     tcp.Seq
 	rcv     tcp.Seq
 	stream  func(int) byte
+	wrong   error
 }
 
 type packet struct {
@@ -209,6 +210,9 @@ func (e *end) arrive(data []byte) {
 
 // settle takes what the TCB has to send and checks what must always hold.
 func (e *end) settle() error {
+	if e.wrong != nil {
+		return e.wrong
+	}
 	var out tcp.Out
 	for e.tcb.Next(e.now, &out) {
 		s, err := e.watch.take(e.now, &out)
@@ -325,7 +329,7 @@ func (e *end) application(abort bool) {
 		n, err = e.tcb.Read(e.now, p)
 		for i, b := range p[:n] {
 			if b != e.peer.stream(e.read+i) {
-				panic(fmt.Sprintf("%s: byte %d of the stream arrived wrong", e.name, e.read+i))
+				e.wrong = fmt.Errorf("byte %d of the stream arrived wrong", e.read+i)
 			}
 		}
 		e.read += n
