@@ -1,0 +1,115 @@
+// Package node puts a host together: a TUN or another device, the kernel's side of it, a
+// capture, a stack, and a recording of every connection. Every command that has a stack of
+// its own starts here.
+package node
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/a644562b/portico/cmd/portico/internal/host"
+	"github.com/a644562b/portico/cmd/portico/internal/record"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/link/capture"
+	"github.com/a644562b/portico/link/tun"
+	"github.com/a644562b/portico/stack"
+	"github.com/a644562b/portico/tcp"
+)
+
+// Config says what to put together.
+type Config struct {
+	// TUN is the name of the interface; empty: the system picks one.
+	TUN string
+	// Addrs are the stack's addresses, HostAddrs the kernel's on the other side of the
+	// TUN. None of the latter: the kernel's side is somebody else's business, and the
+	// interface stays down until they take it up.
+	Addrs, HostAddrs []netip.Prefix
+	// MTU in bytes, Queues and Offload are as in tun.Config.
+	MTU, Queues int
+	Offload     tun.OffloadMode
+	// Capture gets every packet as pcapng, with what it did to its connection as the
+	// comment; nil for none. It is not closed.
+	Capture io.Writer
+	// KeepAlive is after how long a silent peer is probed, and how often; 0: never. A peer
+	// that leaves keepAliveCount probes unanswered is gone.
+	KeepAlive time.Duration
+	// OnChange is as in record.Book.
+	OnChange func()
+	Logger   *slog.Logger
+}
+
+const keepAliveCount = 3
+
+// Node is a running host.
+type Node struct {
+	Stack *stack.Stack
+	Book  *record.Book
+	Name  string // of the device
+}
+
+// Open makes a TUN and a host on it.
+func Open(cfg Config) (*Node, error) {
+	if err := host.Conflict(append(append([]netip.Prefix(nil), cfg.Addrs...), cfg.HostAddrs...)); err != nil {
+		return nil, err
+	}
+	dev, err := tun.Open(tun.Config{
+		Name: cfg.TUN, MTU: cfg.MTU, Queues: cfg.Queues, Offload: cfg.Offload, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.HostAddrs) > 0 {
+		if err := host.Configure(dev.Name(), cfg.HostAddrs); err != nil {
+			dev.Close()
+			return nil, err
+		}
+	}
+	return OpenOn(dev, cfg)
+}
+
+// OpenOn makes a host on a device, which it owns from then on.
+func OpenOn(dev link.Device, cfg Config) (*Node, error) {
+	n := &Node{Book: record.NewBook(), Name: dev.Name()}
+	n.Book.OnChange = cfg.OnChange
+	if cfg.Capture != nil {
+		tap, err := n.tap(dev, cfg)
+		if err != nil {
+			dev.Close()
+			return nil, err
+		}
+		dev = tap
+	}
+	sc := stack.Config{Addrs: cfg.Addrs, Observe: n.observe, Logger: cfg.Logger}
+	if cfg.KeepAlive > 0 {
+		sc.KeepAlive = tcp.KeepAlive{Enable: true, Idle: cfg.KeepAlive, Interval: cfg.KeepAlive, Count: keepAliveCount}
+	}
+	var err error
+	if n.Stack, err = stack.New(dev, sc); err != nil {
+		dev.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// tap puts a capture around dev.
+func (n *Node) tap(dev link.Device, cfg Config) (link.Device, error) {
+	n.Book.Remarks = record.NewRemarks()
+	return capture.Wrap(dev, capture.Config{
+		Writer: cfg.Capture,
+		Comment: func(dir capture.Direction, packet []byte) string {
+			return n.Book.Remarks.Comment(dir == capture.Outbound, packet)
+		},
+		OnError: func(err error) {
+			if cfg.Logger != nil {
+				cfg.Logger.Error("the capture has ended", "err", err)
+			}
+		},
+	})
+}
+
+// observe opens the recording of a connection.
+func (n *Node) observe(id stack.ConnID) tcp.Observer {
+	return n.Book.Observe(record.ID{Serial: id.Serial, Local: id.Local, Remote: id.Remote, Passive: id.Passive})
+}

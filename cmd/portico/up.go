@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/a644562b/portico/cmd/portico/internal/api"
+	"github.com/a644562b/portico/cmd/portico/internal/ladder"
+	"github.com/a644562b/portico/cmd/portico/internal/node"
+	"github.com/a644562b/portico/cmd/portico/internal/serve"
+	"github.com/a644562b/portico/link/tun"
+	"github.com/spf13/cobra"
+)
+
+// shutdownGrace is how long connections get to finish after the first signal.
+const shutdownGrace = 5 * time.Second
+
+// upFlags are the flags of `portico up`.
+type upFlags struct {
+	net       *netFlags
+	services  string
+	logLevel  string
+	logFormat string
+	api       string
+	keepAlive time.Duration
+}
+
+func newUp() *cobra.Command {
+	f := &upFlags{}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "make a TUN and serve on it until interrupted",
+		Long: `Make a TUN interface, give the host its side of it, and be the host on the other
+side until SIGINT or SIGTERM. Then connections get five seconds to finish (a second
+signal ends them at once), and what was made is removed.`,
+		Example: `  sudo portico up
+  sudo portico up --addr 10.9.0.2/24 --host-addr 10.9.0.1/24 --serve http=:8080
+  sudo portico up --pcap wire.pcapng --log-level debug`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd, f) },
+	}
+	f.net = addNetFlags(cmd, "tun0", 77)
+	fl := cmd.Flags()
+	fl.IntVar(&f.net.queues, "queues", 1, "`number` of queues of the TUN: more spread flows over cores")
+	fl.StringVar(&f.services, "serve", serve.Default, "`services` and where they listen; empty for none")
+	fl.StringVar(&f.api, "api", api.DefaultAddress(), "`address` of the socket that ss and trace ask")
+	fl.DurationVar(&f.keepAlive, "keepalive", 0, "probe a peer that was silent for this long, and give it up after three probes; 0: never")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	return cmd
+}
+
+// logger makes the logger that the flags ask for.
+func (f *upFlags) logger(cmd *cobra.Command) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usagef(cmd, "--log-level %q is none of debug, info, warn, error", f.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), options)), nil
+	}
+	return nil, usagef(cmd, "--log-format %q is none of text, json", f.logFormat)
+}
+
+// up reads the flags, then runs the daemon.
+func up(cmd *cobra.Command, f *upFlags) error {
+	cfg, err := f.net.config(cmd)
+	if err != nil {
+		return err
+	}
+	if f.net.queues < 1 || f.net.queues > tun.MaxQueues {
+		return usagef(cmd, "--queues %d is out of range: choose 1 to %d", f.net.queues, tun.MaxQueues)
+	}
+	if f.keepAlive < 0 {
+		return usagef(cmd, "--keepalive %s is negative: choose 0 for never, or a time such as 30s", f.keepAlive)
+	}
+	specs, err := serve.ParseSpecs(f.services)
+	if err != nil {
+		return usagef(cmd, "--serve: %w", err)
+	}
+	socket, err := api.ParseAddress(f.api)
+	if err != nil {
+		return usagef(cmd, "--api: %w", err)
+	}
+	if cfg.Logger, err = f.logger(cmd); err != nil {
+		return err
+	}
+	cfg.KeepAlive = f.keepAlive
+	if err := api.Check(socket); err != nil {
+		return err
+	}
+	if f.net.pcap != "" {
+		file, err := createPCAP(f.net.pcap)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		cfg.Capture = file
+	}
+	return runDaemon(cmd.Context(), cfg, specs, socket, cmd.ErrOrStderr())
+}
+
+// createPCAP creates the file of a capture.
+func createPCAP(path string) (*os.File, error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the capture: %w: choose another file with --pcap", err)
+	}
+	return file, nil
+}
+
+// runDaemon serves until ctx ends or the device fails, and removes what it made.
+func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket string, stderr io.Writer) error {
+	n, err := node.Open(cfg)
+	if err != nil {
+		return err
+	}
+	services, err := serve.Start(serve.Config{Network: n.Stack, Host: n.Stack, Logger: cfg.Logger}, specs)
+	if err != nil {
+		n.Stack.Close()
+		return err
+	}
+	answers, err := api.Serve(socket, api.Source{Host: n.Stack, Now: n.Stack.Now, Book: n.Book, Ladder: ladder.Config{}})
+	if err != nil {
+		services.Close()
+		n.Stack.Close()
+		return err
+	}
+	fmt.Fprintln(stderr, readyLine(cfg, n.Name, specs))
+	select {
+	case <-ctx.Done():
+		cfg.Logger.Info("closing; again to close at once")
+	case <-n.Stack.Done():
+	}
+	return stopDaemon(n, services, answers)
+}
+
+// stopDaemon gives connections some time to finish, unless there is a second signal.
+func stopDaemon(n *node.Node, services *serve.Server, answers *api.Server) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
+	defer cancel()
+	failure := n.Stack.Err()
+	services.Shutdown(ctx) // its error says that time was up
+	n.Stack.Shutdown(ctx)  // likewise
+	answers.Close()
+	if failure != nil {
+		return fmt.Errorf("the TUN %s failed: %w", n.Name, failure)
+	}
+	return nil
+}
+
+// readyLine says where the daemon is, and what to try.
+func readyLine(cfg node.Config, name string, specs []serve.Spec) string {
+	addrs := make([]string, len(cfg.Addrs))
+	for i, p := range cfg.Addrs {
+		addrs[i] = p.Addr().String()
+	}
+	line := fmt.Sprintf("portico: ready: %s on %s", strings.Join(addrs, ", "), name)
+	if url := siteURL(cfg.Addrs, specs); url != "" {
+		line += fmt.Sprintf(" (try: curl %s)", url)
+	}
+	return line
+}
+
+// siteURL is the address of the web site; "" if none is served.
+func siteURL(addrs []netip.Prefix, specs []serve.Spec) string {
+	for _, s := range specs {
+		if s.Service != "http" {
+			continue
+		}
+		host, port := splitHostPort(s.Address)
+		if host == "" || host == "0.0.0.0" || host == "[::]" {
+			host = addrs[0].Addr().String()
+			if addrs[0].Addr().Is6() {
+				host = "[" + host + "]"
+			}
+		}
+		if port == "80" {
+			return "http://" + host + "/"
+		}
+		return "http://" + host + ":" + port + "/"
+	}
+	return ""
+}
+
+// splitHostPort cuts at the last colon and leaves the brackets of an IPv6 address.
+func splitHostPort(s string) (host, port string) {
+	i := strings.LastIndexByte(s, ':')
+	return s[:i], s[i+1:]
+}
