@@ -206,7 +206,8 @@ func TestCloseLeavesNoGoroutineAndNoTimer(t *testing.T) {
 			t.Errorf("Read ended with %v", err)
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before {
+		// Fewer is no leak: goroutines of a test before this one may have been ending.
+		if n := runtime.NumGoroutine(); n > before {
 			t.Errorf("%d goroutines, want %d", n, before)
 		}
 		for _, l := range []*line{&w.dev.out.line, &w.dev.in.line} {
