@@ -67,7 +67,10 @@ func (t *TCB) readerMadeRoom() {
 		return
 	}
 	step := max(int(t.recvLimit)/4, min(2*int(t.mss), int(t.recvLimit)/2))
-	if t.roomForPeer()-t.rcvWnd() >= step {
+	// The 64 KiB of a handshake are enough for a peer that has sent little: the next ACK
+	// offers the rest, and a short exchange costs no segment more.
+	young := uint64(t.rcvWnd()) > 2*t.count.bytesReceived
+	if t.roomForPeer()-t.rcvWnd() >= step && !young {
 		t.set(updateWindow)
 	}
 }
