@@ -95,7 +95,7 @@ func (t *TCB) acknowledged(now Time, seg *Segment) {
 	if t.cc == nil {
 		return
 	}
-	t.ecnEcho(now, seg)
+	t.ecnEcho(now, seg, news.acked)
 	if news.acked > 0 || news.sacked > 0 || news.hasDSACK || dup {
 		t.recoverOnAck(seg, &news, dup, before, Acked{
 			Now: now, Bytes: news.acked, RTT: rtt, SRTT: t.rtt.srtt, MinRTT: t.rtt.min.get(),

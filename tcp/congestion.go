@@ -70,9 +70,9 @@ type CongestionSetup struct {
 // window is the first window in bytes.
 func (s *CongestionSetup) window() int {
 	if s.Window > 0 {
-		return s.Window
+		return min(s.Window, maxCwnd)
 	}
-	return s.Initial
+	return min(s.Initial, maxCwnd)
 }
 
 // ssthresh is the first threshold in bytes.

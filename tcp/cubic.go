@@ -43,6 +43,7 @@ const (
 func CUBIC(s CongestionSetup) Congestion {
 	c := &cubic{mss: s.MSS, initial: s.Initial}
 	c.cwnd, c.ssthresh = float64(s.window())/float64(s.MSS), math.Inf(1)
+	c.cwnd = min(c.cwnd, c.limit())
 	if s.ssthresh() < MaxWindow {
 		c.ssthresh = float64(s.ssthresh()) / float64(s.MSS)
 	}
@@ -63,7 +64,7 @@ func (c *cubic) Ssthresh() int {
 }
 
 // limit is the largest window in segments.
-func (c *cubic) limit() float64 { return float64(maxCwnd / c.mss) }
+func (c *cubic) limit() float64 { return maxCwnd / float64(c.mss) }
 
 // Acked grows the window.
 func (c *cubic) Acked(a Acked) {
@@ -161,7 +162,7 @@ func (c *cubic) Timeout(_ Time, flight int, again bool) {
 	if !again {
 		c.reduce(flight)
 	}
-	c.cwnd = 1
+	c.cwnd, c.wMax = 1, 0 // K is 0 and W_max the window where slow start ends
 	c.epoch, c.lastAck = 0, 0
 }
 

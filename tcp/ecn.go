@@ -52,13 +52,15 @@ func (t *TCB) ecnArrives(seg *Segment) {
 }
 
 // ecnEcho takes the sender's part (section 6.1.2): at most one reaction a round trip, and
-// none besides that to a loss.
-func (t *TCB) ecnEcho(now Time, seg *Segment) {
+// none besides that to a loss. acked is what the segment newly acknowledged: it was in
+// flight until now.
+func (t *TCB) ecnEcho(now Time, seg *Segment, acked int) {
 	if !t.is(ecnOK) || seg.Flags&(ECE|SYN) != ECE || t.recovery.mode != recoveryNone || t.snd.una.Before(t.ecnPoint) {
 		return
 	}
 	t.ecnPoint = t.snd.nxt
 	t.set(cwrDue)
-	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()))
+	t.undo = undoState{} // what an earlier loss turns out to be no longer matters
+	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+acked, t.cc.Window()))
 	t.observeCwnd(now, WhyECN)
 }

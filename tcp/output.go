@@ -173,7 +173,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 // nextNew sends what has not been sent: the SYN, data, the FIN.
 func (t *TCB) nextNew(now Time, out *Out) bool {
 	if t.snd.nxt == t.snd.iss && !t.outstanding() && (t.state == StateSynSent || t.state == StateSynReceived) {
-		t.scoreboard.sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)})
+		t.scoreboard.sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)}, t.sendMSS())
 		t.snd.nxt = t.snd.iss.Add(1)
 		t.armRetransmit(now)
 		t.emitSYN(now, out, WhyNone)
@@ -186,7 +186,8 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	switch {
 	case t.is(tlpDue) && unsent > 0:
 		return t.nextTailProbe(now, out)
-	case t.recovery.frto == frtoSecond, t.recovery.frto == frtoOff && t.scoreboard.lostBytes > 0:
+	case t.recovery.frto == frtoSecond && int(t.recovery.frtoRoom) < t.sendMSS(),
+		t.recovery.frto < frtoProbe && t.scoreboard.lostBytes > 0:
 		return false
 	case unsent == 0:
 		return t.rescue(now, out)
@@ -198,8 +199,8 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	mss := int(t.snd.mss) - opts.len()
 	room := t.window() - t.flight()
 	switch {
-	case t.recovery.frto == frtoProbe:
-		room = 2 * mss // RFC 5682, 2.1, step 2b
+	case t.recovery.frto >= frtoProbe:
+		room = int(t.recovery.frtoRoom) // RFC 5682, 2.1, step 2b
 	case t.paced(now):
 		return false
 	}
@@ -214,6 +215,7 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	if n <= 0 {
 		return false
 	}
+	t.recovery.frtoRoom -= int32(n)
 	t.sendNew(now, out, n, opts, WhyNone)
 	return true
 }
@@ -244,7 +246,7 @@ func (t *TCB) rescue(now Time, out *Out) bool {
 		if runs[i].state != inFlight {
 			continue
 		}
-		if runs[i].retx > 0 || runs[i].at.Add(t.rack.rtt+t.reorderWindow()) > now {
+		if runs[i].retx > 0 || runs[i].at.Add(2*t.rtt.srtt) > now {
 			return false
 		}
 		r.rescued = true
@@ -266,7 +268,7 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	t.snd.nxt = start.Add(n)
 	t.scoreboard.sent(sentRun{
 		start: start, end: t.snd.nxt, at: now, rate: mark, appLimited: t.rate.appLimited != 0,
-	})
+	}, t.sendMSS())
 	t.prrSent(n)
 	t.pace(now, n)
 	if n%t.sendMSS() != 0 {
@@ -278,8 +280,8 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	if why != WhyProbe {
 		t.armProbe(now)
 	}
-	out.ECT = t.is(ecnOK)
 	t.emit(now, out, start, n, opts, why)
+	out.ECT = t.is(ecnOK) && out.DataLen > 0 && why != WhyProbe // RFC 3168, 6.1.6
 	if t.is(cwrDue) && out.DataLen > 0 {
 		out.Flags |= CWR // RFC 3168, 6.1.2: on the first new data after the reaction
 		t.clear(cwrDue)

@@ -32,9 +32,11 @@ const reoPersist = 16
 // rackUpdate is steps 2 and 3 of section 6.2, for all that news tells.
 func (t *TCB) rackUpdate(now Time, news *ackNews) {
 	r := &t.rack
-	if news.rackValid && (!r.valid || r.at < news.rackAt || r.at == news.rackAt && r.end.Before(news.rackEnd)) {
-		r.at, r.end, r.valid = news.rackAt, news.rackEnd, true
+	if news.rackValid {
 		r.rtt = now.Sub(news.rackAt)
+		if !r.valid || r.at < news.rackAt || r.at == news.rackAt && r.end.Before(news.rackEnd) {
+			r.at, r.end, r.valid = news.rackAt, news.rackEnd, true
+		}
 	}
 	r.fack = news.fack
 	r.reordering = r.reordering || news.reordered
@@ -53,7 +55,7 @@ func (t *TCB) rackUpdate(now Time, news *ackNews) {
 func (t *TCB) reorderWindow() time.Duration {
 	r := &t.rack
 	if !r.reordering {
-		if t.recovery.mode != recoveryNone || t.scoreboard.sackedBytes >= dupThresh*t.sendMSS() {
+		if t.recovery.mode != recoveryNone || t.scoreboard.sackedSegs >= dupThresh {
 			return 0
 		}
 	}
@@ -183,12 +185,12 @@ func (t *TCB) tlpAcked(now Time, seg *Segment, news *ackNews, dup bool) {
 	case news.hasDSACK && news.dsack.End == r.tlpEnd: // both copies have arrived
 		r.tlpOut, news.hasDSACK = false, false
 	case !r.tlpRetrans, // new data, and it has arrived
-		news.acked > 0 && t.echoesOriginal(news), // the first copy has arrived
-		dup && seg.Options.SACKBlocks == 0:       // likewise
+		dup && seg.Options.SACKBlocks == 0: // both copies, of a peer without D-SACK
 		r.tlpOut = false
 	case seg.Ack.After(r.tlpEnd):
 		r.tlpOut = false // the probe filled a hole
-		t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()))
+		t.undo = undoState{}
+		t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+news.acked, t.cc.Window()))
 		t.observeCwnd(now, WhyTLP)
 	}
 }

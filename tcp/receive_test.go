@@ -106,7 +106,7 @@ func TestSACKBlocksNewestFirst(t *testing.T) {
 			". 1 ack 2001 <nop,nop,sack 5001:8001 11001:12001 9001:10001>"},
 		{". 2001(1000) ack 1", ". 1 ack 4001 <nop,nop,sack 5001:8001 11001:12001 9001:10001>"},
 		{". 4001(1000) ack 1", ". 1 ack 8001 <nop,nop,sack 11001:12001 9001:10001>"},
-		{". 8001(3000) ack 1", ". 1 ack 12001 <>"},
+		{". 8001(3000) ack 1", ". 1 ack 12001 <nop,nop,sack 9001:10001>"},
 	} {
 		d.send(c.send)
 		d.expect(c.want)

@@ -35,6 +35,7 @@ type recovery struct {
 	wasLimited bool // the ACK in hand is such evidence
 	rescued    bool // the rescue retransmission of this recovery is spent
 	frto       frto
+	frtoRoom   int32 // new data that F-RTO may still send, in bytes
 }
 
 // flight is how much of ours is in the network, by our best estimate (pipe in
@@ -59,6 +60,7 @@ func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a 
 		delivered = t.countDuplicate(news.acked, dup)
 	}
 	r := &t.recovery
+	fast := r.mode == recoveryFast
 	if r.mode != recoveryNone && t.snd.una.AtOrAfter(r.point) {
 		t.leaveRecovery(now)
 	}
@@ -76,7 +78,7 @@ func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a 
 	case recoveryLoss:
 		t.frtoAcked(news, dup)
 	}
-	if news.acked > 0 {
+	if news.acked > 0 && !fast { // the end of fast recovery sets the window to ssthresh
 		t.grow(a)
 	}
 }
@@ -109,7 +111,7 @@ func (t *TCB) countDuplicate(acked int, dup bool) int {
 			r.dupBytes = 0
 		}
 		return max(acked-known, min(acked, mss))
-	case dup && int(r.dupBytes)+mss <= t.scoreboard.flightBytes:
+	case dup && r.mode != recoveryLoss && int(r.dupBytes)+mss <= t.scoreboard.flightBytes:
 		r.dupAcks = min(r.dupAcks+1, 250)
 		r.dupBytes += int32(mss)
 		return mss

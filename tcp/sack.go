@@ -12,10 +12,16 @@ func (t *TCB) takeSACK(seg *Segment, news *ackNews) {
 		t.count.dsacksIn++
 		blocks = blocks[1:]
 	}
+	// By number: that the newest comes first (RFC 2018, section 4) is no reordering.
+	for i := range blocks {
+		for j := i; j > 0 && blocks[j].Start.Before(blocks[j-1].Start); j-- {
+			blocks[j], blocks[j-1] = blocks[j-1], blocks[j]
+		}
+	}
 	for _, b := range blocks {
 		start := laterSeq(b.Start, t.snd.una)
 		if b.Start.Before(b.End) && start.Before(b.End) && b.End.AtOrBefore(t.snd.nxt) {
-			t.scoreboard.sack(start, b.End, news)
+			t.scoreboard.sack(start, b.End, t.sendMSS(), news)
 		}
 	}
 }

@@ -38,6 +38,7 @@ type scoreboard struct {
 	head        int // runs before it are acknowledged
 	flightBytes int // sum of the runs in flight
 	sackedBytes int
+	sackedSegs  int // reported segments, a small one counts as one (RACK.segs_sacked)
 	lostBytes   int
 }
 
@@ -69,12 +70,14 @@ func (s *scoreboard) mark(r *sentRun, to sentState) {
 }
 
 // sent records that run, which follows everything recorded, was sent for the first time.
-// What one batch sends, at one time, is one run.
-func (s *scoreboard) sent(run sentRun) {
+// What one batch sends, at one time, is one run: segments of mss, of which only the last
+// may be smaller.
+func (s *scoreboard) sent(run sentRun, mss int) {
 	s.flightBytes += run.len()
 	if n := len(s.runs); n > s.head {
 		last := &s.runs[n-1]
-		if last.at == run.at && last.state == inFlight && last.retx == 0 && last.appLimited == run.appLimited {
+		if last.at == run.at && last.state == inFlight && last.retx == 0 &&
+			last.appLimited == run.appLimited && last.len()%mss == 0 {
 			last.end = run.end
 			return
 		}
@@ -94,7 +97,9 @@ func (s *scoreboard) ack(una Seq, news *ackNews) {
 			break
 		}
 		covered := min(r.len(), una.Sub(r.start))
-		if r.state != sacked {
+		if r.state == sacked {
+			s.sackedSegs -= s.sackedSegs * covered / s.sackedBytes
+		} else {
 			news.delivered(r, r.start.Add(covered), covered)
 		}
 		s.account(r.state, -covered)
@@ -134,7 +139,7 @@ func (s *scoreboard) remove(i, j int) {
 }
 
 // sack marks [start, end) as reported and tells news of each part that was not before.
-func (s *scoreboard) sack(start, end Seq, news *ackNews) {
+func (s *scoreboard) sack(start, end Seq, mss int, news *ackNews) {
 	first := s.find(start)
 	i := first
 	for ; i < len(s.runs) && s.runs[i].start.Before(end); i++ {
@@ -152,6 +157,7 @@ func (s *scoreboard) sack(start, end Seq, news *ackNews) {
 		}
 		news.delivered(r, r.end, r.len())
 		news.sacked += r.len()
+		s.sackedSegs += (r.len() + mss - 1) / mss
 		s.mark(r, sacked)
 	}
 	s.joinSacked(first, i)
@@ -182,6 +188,7 @@ func (s *scoreboard) unsack() {
 			s.mark(r, lost)
 		}
 	}
+	s.sackedSegs = 0
 }
 
 // loseAll marks everything in flight as lost.
@@ -221,12 +228,16 @@ func (s *scoreboard) loseFirst(n int) {
 	}
 }
 
-// loseLast marks the last n bytes in flight as lost and returns whether there were any.
-func (s *scoreboard) loseLast(n int) bool {
+// loseLast marks the last segment in flight as lost and returns whether there was one.
+func (s *scoreboard) loseLast(mss int) bool {
 	for i := len(s.runs) - 1; i >= s.head; i-- {
 		r := &s.runs[i]
 		if r.state != inFlight {
 			continue
+		}
+		n := r.len() % mss
+		if n == 0 {
+			n = mss
 		}
 		if r.len() > n {
 			s.split(i, r.end.Add(-n))

@@ -56,6 +56,9 @@ func (t *TCB) inOrder(now Time, seg *Segment) {
 		t.set(finKnown)
 	}
 	if filledGap {
+		if held := t.ooo.ranges[0]; held.Start.Before(t.rcv.nxt) {
+			t.duplicateArrived(held.Start, earlierSeq(held.End, t.rcv.nxt))
+		}
 		t.fillGap()
 	}
 	if t.is(urgent) && t.rcv.nxt.AtOrAfter(t.rcv.up) {

@@ -6,11 +6,11 @@ import "time"
 type timerKind uint8
 
 const (
-	timerRetransmit timerKind = iota // RFC 6298
+	timerProbe      timerKind = iota // RFC 8985, section 7; before the next, which it replaces
+	timerRetransmit                  // RFC 6298
 	timerPersist                     // RFC 9293, 3.8.6.1, and the override of 3.8.6.2.1
 	timerDelayedAck                  // RFC 9293, 3.8.6.3
 	timerReorder                     // RFC 8985, section 6.2
-	timerProbe                       // RFC 8985, section 7
 	timerPace                        // the next segment may leave
 	timerKeepAlive                   // RFC 9293, 3.8.4
 	timerLife                        // TIME-WAIT, or FIN-WAIT-2 of a closed socket
@@ -18,7 +18,7 @@ const (
 	numTimers
 )
 
-var timerNames = [numTimers]string{"retransmit", "persist", "delack", "reorder", "probe", "pace", "keepalive", "timewait", "linger"}
+var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger"}
 
 // timers are deadlines, one a kind; Never where none is set.
 type timers [numTimers]Time

@@ -56,7 +56,7 @@ func (t *TCB) undone(news *ackNews) bool {
 		why = WhySpuriousDSACK // every retransmission has been reported as a duplicate
 	case news.acked > 0 && news.resent != 0 && news.echoedBefore(u.firstAt):
 		why = WhySpuriousEcho // the original was acknowledged, after we sent it again
-	case news.original && (t.recovery.frto == frtoSecond || t.recovery.frto == frtoFirst && t.is(sackOK)):
+	case news.original && t.recovery.frto == frtoSecond:
 		why = WhySpuriousFRTO // what we did not send again arrives
 	default:
 		return false
@@ -74,6 +74,8 @@ func (t *TCB) undoReduction(news *ackNews, why Why) {
 	r := &t.recovery
 	r.mode, r.dupAcks, r.dupBytes, r.force, r.frto = recoveryNone, 0, 0, false, frtoOff
 	t.retransmits = 0 // the back-off stays until there is a measurement
+	// What was taken for the arrival of a retransmission was that of the original.
+	t.rack.valid = false
 	t.rackUpdate(now, news)
 	t.cc.Undo(now)
 	t.observeCwnd(now, why)
@@ -93,9 +95,11 @@ func (t *TCB) frtoAcked(news *ackNews, dup bool) {
 		// Step 2b: two segments of new data, if there are any and the window has room.
 		r.frto = frtoOff
 		if t.unsent() > 0 && t.windowEnd().Sub(t.snd.nxt) >= min(t.unsent(), t.sendMSS()) {
-			r.frto = frtoProbe
+			r.frto, r.frtoRoom = frtoProbe, int32(2*t.sendMSS())
 		}
 	case frtoProbe, frtoSecond:
-		r.frto = frtoOff // step 3a: conventional recovery; 3b is undone's
+		// Step 3a: conventional recovery, of which one segment may go at once (the RFC
+		// sets the window to three); 3b is undone's.
+		r.frto, r.force = frtoOff, true
 	}
 }
