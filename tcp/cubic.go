@@ -135,13 +135,15 @@ func (c *cubic) at(t float64) float64 {
 }
 
 // Recovery reduces the window (section 4.6), with fast convergence (section 4.7).
-func (c *cubic) Recovery(_ Time, flight int) {
-	c.reduce(flight)
+func (c *cubic) Recovery(Time, int) {
+	c.reduce()
 	c.cwnd = c.ssthresh
 }
 
-// reduce sets ssthresh and W_max.
-func (c *cubic) reduce(flight int) {
+// reduce sets ssthresh and W_max. It starts from the window and not from what is in flight
+// as section 4.6 allows where the window does not grow unused: a loss among the last
+// segments of a burst does not cost the window of the next.
+func (c *cubic) reduce() {
 	c.before = c.cubicWindow
 	c.hystart.stop()
 	c.cwndPrior = c.cwnd
@@ -150,7 +152,7 @@ func (c *cubic) reduce(flight int) {
 	} else {
 		c.wMax = c.cwnd
 	}
-	c.ssthresh = max(float64(flight)/float64(c.mss)*cubicBeta, 2)
+	c.ssthresh = max(c.cwnd*cubicBeta, 2)
 	c.epoch, c.lastAck = 0, 0
 }
 
@@ -158,9 +160,9 @@ func (c *cubic) reduce(flight int) {
 func (c *cubic) Recovered(Time) {}
 
 // Timeout (section 4.8).
-func (c *cubic) Timeout(_ Time, flight int, again bool) {
+func (c *cubic) Timeout(_ Time, _ int, again bool) {
 	if !again {
-		c.reduce(flight)
+		c.reduce()
 	}
 	c.cwnd, c.wMax = 1, 0 // K is 0 and W_max the window where slow start ends
 	c.epoch, c.lastAck = 0, 0
