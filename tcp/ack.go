@@ -150,9 +150,13 @@ func (t *TCB) measure(now Time, news *ackNews) time.Duration {
 	switch {
 	case news.sampled && news.resent == 0:
 		rtt = now.Sub(news.sentAt)
+		t.rtt.min.add(now, max(rtt, time.Microsecond))
 	case news.acked > 0 && news.hasEcho && !t.echoesOriginal(news):
 		ticks := int32(t.timestamp(now) - news.echo)
-		if ticks < 0 {
+		if ticks < 2 {
+			// Below the resolution of the clock: an answer to the last transmission, but
+			// not a measure.
+			t.rtt.backoff = 0
 			return 0
 		}
 		rtt = time.Duration(ticks) * time.Millisecond
@@ -161,7 +165,7 @@ func (t *TCB) measure(now Time, news *ackNews) time.Duration {
 	}
 	rtt = max(rtt, time.Microsecond)
 	flightSegs := t.snd.nxt.Sub(t.snd.una) / max(2*t.sendMSS(), 1)
-	t.rtt.sample(now, rtt, flightSegs)
+	t.rtt.sample(rtt, flightSegs)
 	if t.observer != nil {
 		t.observer(&Event{Time: now, Kind: EventRTT, RTT: rtt, SRTT: t.rtt.srtt, RTO: t.rtt.rto()})
 	}

@@ -80,7 +80,7 @@ func (t *TCB) takeSYN(now Time, seg *Segment) {
 	t.ecnHandshake(seg)
 	if t.is(wscaleOK) {
 		t.snd.shift = min(o.WScale, maxWScale)
-		t.rcv.shift = windowShift
+		t.rcv.shift = t.params.windowShift()
 	}
 	t.updateSendWindow(seg) // never scaled in a SYN
 }

@@ -391,7 +391,7 @@ func (t *TCB) emitSYN(now Time, out *Out, why Why) {
 		o.TSVal, o.TSEcr = t.timestamp(now), t.tsRecent
 	}
 	if o.HasWScale = !t.params.NoWindowScale && (!answer || t.is(wscaleOK)); o.HasWScale {
-		o.WScale = windowShift
+		o.WScale = t.params.windowShift()
 	}
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),

@@ -1,5 +1,7 @@
 package tcp
 
+import "time"
+
 // Pacing: data leaves at a rate instead of in bursts. It is on when the controller names
 // a rate, or when the stack asks for it.
 
@@ -9,6 +11,10 @@ const (
 	paceSlowStart = 2.0
 	paceAvoidance = 1.2
 )
+
+// paceSlack is how late a driver's timer may be without the rate suffering: what follows
+// goes by the time that was meant.
+const paceSlack = time.Millisecond
 
 // paceRate is the rate in bytes per second; 0: no pacing.
 func (t *TCB) paceRate() float64 {
@@ -52,5 +58,8 @@ func (t *TCB) pace(now Time, n int) {
 		return
 	}
 	gap := min(float64(n)/rate, 1) // seconds; a rate near nothing must not stop us
-	t.paceAt = max(t.paceAt, now) + Time(gap*1e9)
+	if now.Sub(t.paceAt) > paceSlack {
+		t.paceAt = now
+	}
+	t.paceAt += Time(gap * 1e9)
 }

@@ -17,8 +17,8 @@ type Params struct {
 	SendBuffer, ReceiveBuffer int
 	// SendBufferMax and ReceiveBufferMax are how far the buffers grow by themselves:
 	// the send buffer with the congestion window, the receive buffer with what the reader
-	// drains in a round trip. Default 16 MiB each, the most that the window scale can
-	// say; where a first size is given and no maximum, the buffer stays at that size.
+	// drains in a round trip. Default 16 MiB each, at most 64 MiB; where a first size is
+	// given and no maximum, the buffer stays at that size.
 	SendBufferMax, ReceiveBufferMax int
 	// Budget is the memory that all connections that share it may hold; nil: no limit.
 	// When three quarters are held windows stop to grow, when all is they shrink as

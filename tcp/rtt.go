@@ -45,8 +45,7 @@ func (r *rttEstimator) init(p *Params) {
 
 // sample takes a measured round trip (RFC 6298, 2.2 and 2.3). perRTT is how many
 // samples a round trip is expected to give.
-func (r *rttEstimator) sample(now Time, rtt time.Duration, perRTT int) {
-	r.min.add(now, rtt)
+func (r *rttEstimator) sample(rtt time.Duration, perRTT int) {
 	r.backoff = 0
 	if r.srtt == 0 {
 		r.srtt, r.rttvar = rtt, rtt/2

@@ -72,6 +72,10 @@ func (t *TCB) undoReduction(news *ackNews, why Why) {
 	t.count.undos++
 	t.scoreboard.unlose()
 	r := &t.recovery
+	if r.mode == recoveryFast || why == WhySpuriousDSACK {
+		t.rack.reordering = true // what RACK or duplicate ACKs took for lost was late
+	}
+	r.limited = t.snd.una // what the smaller window held back is no evidence for the larger
 	r.mode, r.dupAcks, r.dupBytes, r.force, r.frto = recoveryNone, 0, 0, false, frtoOff
 	t.retransmits = 0 // the back-off stays until there is a measurement
 	// What was taken for the arrival of a retransmission was that of the original.

@@ -2,8 +2,18 @@ package tcp
 
 // The receive window (RFC 9293, 3.8.6; RFC 7323, section 2).
 
-// windowShift is the scale of the windows that we advertise: enough for 16 MiB.
-const windowShift = 8
+// leastWindowShift is the least scale of the windows that we advertise: it is enough for
+// the 16 MiB of the default.
+const leastWindowShift = 8
+
+// windowShift is the scale that the largest receive buffer needs (RFC 7323, section 2.3).
+func (p *Params) windowShift() uint8 {
+	shift := uint8(leastWindowShift)
+	for shift < maxWScale && 65535<<shift < p.ReceiveBufferMax {
+		shift++
+	}
+	return shift
+}
 
 // rcvWnd is RCV.WND: how much beyond RCV.NXT has been promised and is accepted.
 func (t *TCB) rcvWnd() int { return max(0, t.rcv.adv.Sub(t.rcv.nxt)) }
