@@ -12,7 +12,9 @@ type ackNews struct {
 	// tsOffset is what our timestamps have added to the clock.
 	echo, tsOffset uint32
 	hasEcho        bool
-	point          Seq // the recovery point: what lies before it was sent before the loss
+	// cumulative: the parts come by the acknowledgment field, not by SACK.
+	cumulative bool
+	point      Seq // the recovery point: what lies before it was sent before the loss
 
 	acked          int // numbers cumulatively acknowledged
 	sacked         int // newly reported by SACK
@@ -79,12 +81,13 @@ func (a *ackNews) delivered(r *sentRun, end Seq, n int) {
 
 // trustworthy reports whether the acknowledgment of r can be for its last transmission:
 // for one that was sent again the echo must not be older, nor the round trip impossibly
-// short (RFC 8985, section 6.2, step 2).
+// short (RFC 8985, section 6.2, step 2). A report by SACK is of data beyond a gap, whose
+// timestamp is never echoed (RFC 7323, section 4.3): its echo says nothing.
 func (a *ackNews) trustworthy(r *sentRun) bool {
 	if r.retx == 0 {
 		return true
 	}
-	return !a.echoedBefore(r.at) && a.now.Sub(r.at) >= a.minRTT
+	return !(a.cumulative && a.echoedBefore(r.at)) && a.now.Sub(r.at) >= a.minRTT
 }
 
 // echoedBefore reports whether the acknowledgment echoes a timestamp from before at: it

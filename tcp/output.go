@@ -132,6 +132,9 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.end.After(t.dataEnd()) && run.start.Add(n) == t.dataEnd() {
 		n++ // the FIN rides on the last of the data
 	}
+	if run.start == t.snd.una && t.recovery.mode != recoveryLoss {
+		t.armRetransmit(now) // as on Linux: it has just been given another round trip
+	}
 	t.scoreboard.resend(i, n, now, t.sendMark(now))
 	t.prrSent(n)
 	if t.recovery.why != WhyTLP && t.recovery.why != WhyWindowOpened {
@@ -250,7 +253,7 @@ func (t *TCB) rescue(now Time, out *Out) bool {
 			return false
 		}
 		r.rescued = true
-		t.scoreboard.loseLast(t.sendMSS())
+		t.loseLast()
 		r.why = WhyRescue
 		return t.nextRetransmission(now, out)
 	}

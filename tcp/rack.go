@@ -164,7 +164,7 @@ func (t *TCB) probeTimeout(now Time) {
 	if t.unsent() > 0 && t.windowEnd().After(t.snd.nxt) {
 		t.set(tlpDue)
 		t.rack.tlpRetrans = false
-	} else if t.scoreboard.loseLast(t.sendMSS()) {
+	} else if t.loseLast() {
 		t.recovery.why, t.recovery.force = WhyTLP, true
 		t.rack.tlpRetrans = true
 	}

@@ -31,7 +31,7 @@ func (p *piece) end() Seq { return p.seq.Add(len(p.b)) }
 // instead of a copy: it bounds what a byte can pin.
 const linkThreshold = buffer.BlockSize / 2
 
-func (r *reassembly) empty() bool { return len(r.pieces) == 0 }
+func (r *reassembly) empty() bool { return len(r.ranges) == 0 }
 
 func (r *reassembly) clear() {
 	for _, p := range r.pieces {
@@ -177,6 +177,13 @@ func (r *reassembly) rangeOf(s Seq) int {
 	return -1
 }
 
+// trim drops the ranges that have become part of what is in order.
+func (r *reassembly) trim(nxt Seq) {
+	for len(r.ranges) > 0 && r.ranges[0].End.AtOrBefore(nxt) {
+		r.ranges = r.ranges[1:]
+	}
+}
+
 // pop takes the first piece if it holds the number nxt, cut to start there. Pieces
 // that lie wholly before nxt are dropped.
 func (r *reassembly) pop(nxt Seq) (piece, bool) {
@@ -186,9 +193,6 @@ func (r *reassembly) pop(nxt Seq) (piece, bool) {
 		r.memory -= len(p.block.B)
 		r.pieces[0] = piece{}
 		r.pieces = r.pieces[1:]
-		for len(r.ranges) > 0 && r.ranges[0].End.AtOrBefore(p.end()) {
-			r.ranges = r.ranges[1:]
-		}
 		if old := nxt.Sub(p.seq); old < len(p.b) {
 			p.b, p.seq = p.b[old:], nxt
 			return p, true

@@ -222,6 +222,11 @@ func (t *TCB) lossTimeout(now Time) {
 	t.timers.stop(timerReorder)
 }
 
+// loseLast marks the last segment in flight as lost.
+func (t *TCB) loseLast() bool {
+	return t.scoreboard.loseLast(t.sendMSS(), t.snd.nxt-1, t.is(finSent))
+}
+
 // givenUp reports whether R2 has passed: a number of retransmissions, or, where the
 // application has set one, the user timeout instead (RFC 9293, 3.8.3, MUST-21).
 func (t *TCB) givenUp(now Time) bool {

@@ -91,6 +91,8 @@ func (s *scoreboard) sent(run sentRun, mss int) {
 
 // ack drops everything before una and tells news of each part.
 func (s *scoreboard) ack(una Seq, news *ackNews) {
+	news.cumulative = true
+	defer func() { news.cumulative = false }()
 	for s.head < len(s.runs) {
 		r := &s.runs[s.head]
 		if r.start.AtOrAfter(una) {
@@ -228,17 +230,23 @@ func (s *scoreboard) loseFirst(n int) {
 	}
 }
 
-// loseLast marks the last segment in flight as lost and returns whether there was one.
-func (s *scoreboard) loseLast(mss int) bool {
+// loseLast marks the last segment in flight as lost and returns whether there was one. fin
+// is the number of the FIN, if it has been sent: it rides on the segment before it.
+func (s *scoreboard) loseLast(mss int, fin Seq, finSent bool) bool {
 	for i := len(s.runs) - 1; i >= s.head; i-- {
 		r := &s.runs[i]
 		if r.state != inFlight {
 			continue
 		}
-		n := r.len() % mss
-		if n == 0 {
-			n = mss
+		data, extra := r.len(), 0
+		if finSent && r.end == fin.Add(1) {
+			data, extra = data-1, 1
 		}
+		n := data % mss
+		if n == 0 {
+			n = min(data, mss)
+		}
+		n += extra
 		if r.len() > n {
 			s.split(i, r.end.Add(-n))
 			i++

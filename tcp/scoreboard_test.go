@@ -185,7 +185,7 @@ func (m *scoreboardModel) loseSome(t *rapid.T, which, k int) {
 		for end > 0 && m.cells[end-1].state != inFlight {
 			end--
 		}
-		lostAny := m.s.loseLast(k)
+		lostAny := m.s.loseLast(k, 0, false)
 		if lostAny != (end > 0) {
 			t.Fatalf("loseLast says %v, %d bytes end in flight", lostAny, end)
 		}

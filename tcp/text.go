@@ -118,13 +118,6 @@ func (t *TCB) ackLater(now Time) {
 func (t *TCB) outOfOrder(now Time, seg *Segment) {
 	t.count.outOfOrder++
 	t.set(ackNow)
-	if seg.Flags.Has(FIN) {
-		t.rcv.fin = seg.Seq.Add(len(seg.Payload))
-		t.set(finKnown)
-	}
-	if len(seg.Payload) == 0 {
-		return
-	}
 	if t.ooo == nil {
 		t.ooo = new(reassembly)
 	}
@@ -133,6 +126,11 @@ func (t *TCB) outOfOrder(now Time, seg *Segment) {
 		t.drop(now, WhyNoMemory)
 	}
 	t.duplicateArrived(dup.Start, dup.End)
+	if seg.Flags.Has(FIN) && kept {
+		t.rcv.fin = seg.Seq.Add(len(seg.Payload))
+		t.set(finKnown)
+		t.ooo.join(t.rcv.fin, t.rcv.fin.Add(1)) // reported like data, lest it is sent again
+	}
 	if t.ooo.empty() {
 		t.ooo = nil
 	}
@@ -154,6 +152,7 @@ func (t *TCB) fillGap() {
 			t.recvBuf.Link(p.block, p.b)
 		}
 	}
+	t.ooo.trim(t.rcv.nxt)
 	if t.ooo.empty() {
 		t.ooo = nil
 	}

@@ -22,7 +22,8 @@ var mayImportUp = map[string][]string{
 	// Cuts frames, and a frame is link's.
 	"internal/gso": {"link"},
 	// Simulates hosts, and their protocol is the real one.
-	"internal/sim": {"tcp"},
+	"internal/sim":        {"tcp"},
+	"internal/sim/device": {"link"},
 }
 
 // foreign says where packages may be imported that are not ours. The first entry that
