@@ -129,7 +129,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	}
 	t.recovery.force = false
 	room = min(room, t.paceBurst(mss))
-	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.end.After(t.dataEnd()) && run.start.Add(n) == t.dataEnd() {
+	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.start.Add(n) == t.dataEnd() && t.windowEnd().After(t.dataEnd()) {
 		n++ // the FIN rides on the last of the data
 	}
 	if run.start == t.snd.una && t.recovery.mode != recoveryLoss {

@@ -31,7 +31,7 @@ func (p *piece) end() Seq { return p.seq.Add(len(p.b)) }
 // instead of a copy: it bounds what a byte can pin.
 const linkThreshold = buffer.BlockSize / 2
 
-func (r *reassembly) empty() bool { return len(r.ranges) == 0 }
+func (r *reassembly) empty() bool { return len(r.pieces) == 0 }
 
 func (r *reassembly) clear() {
 	for _, p := range r.pieces {

@@ -63,4 +63,10 @@ func (t *TCB) sackOptions(o *Options) {
 	if t.ooo != nil {
 		t.ooo.blocks(o, t.is(dsackDue), t.rcv.dsack)
 	}
+	// A FIN behind what is held is held as well, and would be sent again.
+	for i := range o.SACK[:o.SACKBlocks] {
+		if b := &o.SACK[i]; t.is(finKnown) && b.End == t.rcv.fin && *b != t.rcv.dsack {
+			b.End = b.End.Add(1)
+		}
+	}
 }

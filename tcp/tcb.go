@@ -301,6 +301,7 @@ func (t *TCB) releaseOutOfOrder() {
 	if t.ooo != nil {
 		t.ooo.clear()
 		t.ooo = nil
+		t.charge()
 	}
 }
 

@@ -118,6 +118,13 @@ func (t *TCB) ackLater(now Time) {
 func (t *TCB) outOfOrder(now Time, seg *Segment) {
 	t.count.outOfOrder++
 	t.set(ackNow)
+	if seg.Flags.Has(FIN) {
+		t.rcv.fin = seg.Seq.Add(len(seg.Payload))
+		t.set(finKnown)
+	}
+	if len(seg.Payload) == 0 {
+		return
+	}
 	if t.ooo == nil {
 		t.ooo = new(reassembly)
 	}
@@ -126,11 +133,6 @@ func (t *TCB) outOfOrder(now Time, seg *Segment) {
 		t.drop(now, WhyNoMemory)
 	}
 	t.duplicateArrived(dup.Start, dup.End)
-	if seg.Flags.Has(FIN) && kept {
-		t.rcv.fin = seg.Seq.Add(len(seg.Payload))
-		t.set(finKnown)
-		t.ooo.join(t.rcv.fin, t.rcv.fin.Add(1)) // reported like data, lest it is sent again
-	}
 	if t.ooo.empty() {
 		t.ooo = nil
 	}

@@ -76,10 +76,11 @@ func (t *TCB) readerMadeRoom() {
 	default:
 		return
 	}
-	step := max(int(t.recvLimit)/4, min(2*int(t.mss), int(t.recvLimit)/2))
+	limit := min(int(t.recvLimit), 65535<<t.rcv.shift)
+	step := max(limit/4, min(2*int(t.mss), limit/2))
 	// The 64 KiB of a handshake are enough for a peer that has sent little: the next ACK
 	// offers the rest, and a short exchange costs no segment more.
-	young := uint64(t.rcvWnd()) > 2*t.count.bytesReceived
+	young := uint64(t.rcvWnd()) > max(16<<10, 2*t.count.bytesReceived)
 	if t.roomForPeer()-t.rcvWnd() >= step && !young {
 		t.set(updateWindow)
 	}
