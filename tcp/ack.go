@@ -102,6 +102,7 @@ func (t *TCB) acknowledged(now Time, seg *Segment) {
 			Flight: t.flight(), Round: t.newRound(), Rate: rate,
 		})
 	}
+	t.unanswered += int32(news.deliveredBytes)
 	if news.acked > 0 {
 		t.armProbe(now)
 		t.tuneSendBuffer()

@@ -20,6 +20,7 @@ type Out struct {
 // user call. One ACK answers all segments of a batch (MUST-58, MUST-59).
 func (t *TCB) Next(now Time, out *Out) bool {
 	out.Data, out.DataLen, out.ECT = out.Data[:0], 0, false
+	t.unanswered = 0
 	if len(t.replies) > 0 {
 		t.nextReply(now, out)
 		return true

@@ -13,9 +13,14 @@ type prr struct {
 }
 
 // prrBegin starts it. flight is what was in the network before the acknowledgment that
-// began recovery.
+// began recovery. What other acknowledgments of the same batch delivered could not be
+// answered yet and counts as delivered now: otherwise a batch that ends in a loss would
+// leave the network empty but for one retransmission, and the loss of that costs a timeout.
 func (t *TCB) prrBegin(flight int) {
-	t.prr = prr{flight: int32(max(flight, t.sendMSS())), window: int32(t.flight())}
+	t.prr = prr{
+		flight: int32(max(flight, t.sendMSS())), window: int32(t.flight()),
+		delivered: t.unanswered,
+	}
 }
 
 // prrUpdate follows an acknowledgment that told of the delivery of some bytes. safe is

@@ -122,6 +122,7 @@ type TCB struct {
 	recovery   recovery
 	rack       rackState
 	prr        prr
+	unanswered int32 // bytes delivered by ACKs since Next was asked last
 	undo       undoState
 	rtt        rttEstimator
 	rate       rateCounter
