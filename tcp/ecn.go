@@ -53,9 +53,10 @@ func (t *TCB) ecnArrives(seg *Segment) {
 
 // ecnEcho takes the sender's part (section 6.1.2): at most one reaction a round trip, and
 // none besides that to a loss. acked is what the segment newly acknowledged: it was in
-// flight until now.
+// flight until now. Something sent after the reaction must have been acknowledged: the CWR
+// is on that, and until it arrives the echo is of the old mark.
 func (t *TCB) ecnEcho(now Time, seg *Segment, acked int) {
-	if !t.is(ecnOK) || seg.Flags&(ECE|SYN) != ECE || t.recovery.mode != recoveryNone || t.snd.una.Before(t.ecnPoint) {
+	if !t.is(ecnOK) || seg.Flags&(ECE|SYN) != ECE || t.recovery.mode != recoveryNone || !t.snd.una.After(t.ecnPoint) {
 		return
 	}
 	t.ecnPoint = t.snd.nxt
