@@ -132,6 +132,7 @@ func (t *TCB) advance(now Time, ack Seq, news *ackNews) {
 		t.recovery.point = laterSeq(t.recovery.point, ack-1)
 	}
 	t.roundEnd = laterSeq(t.roundEnd, ack)
+	t.ecnPoint = laterSeq(t.ecnPoint, ack-1)
 	if n := earlierSeq(ack, end).Sub(start); n > 0 {
 		t.sendBuf.Discard(n)
 		t.count.bytesAcked += uint64(n)
