@@ -210,7 +210,7 @@ func (t *TCB) windowOpened() {
 	t.progress = t.lastRcv // the user timeout starts anew
 	t.scoreboard.loseAll()
 	t.recovery.why = WhyWindowOpened
-	if t.snd.nxt != t.snd.una.Add(1) || t.is(finSent) {
+	if t.snd.nxt != t.snd.una.Add(1) || t.is(finSent) || t.scoreboard.lostBytes != 1 {
 		return
 	}
 	more := min(t.dataEnd().Sub(t.snd.nxt), t.sendMSS()-1)

@@ -156,11 +156,11 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 	if !t.persisting() {
 		return false
 	}
+	opts := t.options(now)
 	n := 1
 	if t.snd.wnd > 0 {
-		n = min(t.unsent(), int(t.snd.wnd), t.sendMSS())
+		n = min(t.unsent(), int(t.snd.wnd), int(t.snd.mss)-opts.len())
 	}
-	opts := t.options(now)
 	if t.outstanding() {
 		// The octet at SND.UNA again.
 		if i := t.scoreboard.head; t.scoreboard.runs[i].state != lost {

@@ -33,7 +33,9 @@ const reoPersist = 16
 func (t *TCB) rackUpdate(now Time, news *ackNews) {
 	r := &t.rack
 	if news.rackValid {
-		r.rtt = now.Sub(news.rackAt)
+		// Never nothing: over a path without any delay each ACK would find lost what was
+		// sent in the same instant.
+		r.rtt = max(now.Sub(news.rackAt), time.Microsecond)
 		if !r.valid || r.at < news.rackAt || r.at == news.rackAt && r.end.Before(news.rackEnd) {
 			r.at, r.end, r.valid = news.rackAt, news.rackEnd, true
 		}

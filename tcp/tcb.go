@@ -227,7 +227,7 @@ func (t *TCB) setup(now Time, s Setup) {
 	t.snd.mss = t.defaultMSS()
 	t.rtt.init(s.Params)
 	t.timers.init()
-	t.rcv.mss = defaultMSS4
+	t.rcv.mss = min(defaultMSS4, t.mss)
 	t.recovery = recovery{point: s.ISS, limited: s.ISS}
 	t.rack.fack, t.roundEnd, t.ecnPoint = s.ISS, s.ISS, s.ISS
 	t.rack.multiplier = 1

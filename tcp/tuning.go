@@ -79,10 +79,13 @@ func (t *TCB) charge() {
 	}
 }
 
-// outOfOrderLimit is the most memory in bytes that data beyond a gap may hold.
+// outOfOrderLimit is the most memory in bytes that data beyond a gap may hold. What is
+// refused was not acknowledged and comes again; but without a little the peer would
+// hear of nothing that arrives beyond a gap, and repair by its timer alone.
 func (t *TCB) outOfOrderLimit() int {
+	limit := 4 * int(t.recvLimit)
 	if t.params.Budget.Spent() {
-		return 0 // it was not acknowledged, and comes again
+		limit = min(limit, 16<<10)
 	}
-	return 4 * int(t.recvLimit)
+	return limit
 }

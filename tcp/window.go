@@ -78,6 +78,9 @@ func (t *TCB) readerMadeRoom() {
 	}
 	limit := min(int(t.recvLimit), 65535<<t.rcv.shift)
 	step := max(limit/4, min(2*int(t.mss), limit/2))
+	if t.params.Budget.Short() {
+		step = min(step, 2*int(t.mss)) // the window is kept small
+	}
 	// The 64 KiB of a handshake are enough for a peer that has sent little: the next ACK
 	// offers the rest, and a short exchange costs no segment more.
 	young := uint64(t.rcvWnd()) > max(16<<10, 2*t.count.bytesReceived)

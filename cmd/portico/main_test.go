@@ -81,6 +81,8 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"up --api tcp://127.0.0.1:1", "unix://"},
 		{"up --keepalive -1s", "negative"},
 		{"up --keepalive soon", "--keepalive"},
+		{"up --cc vegas", "none of cubic, newreno"},
+		{"up --ecn maybe", "none of accept, ask, off"},
 
 		{"ss x", "takes no argument"},
 		{"ss --api x", "unix://"},

@@ -17,6 +17,7 @@ import (
 	"github.com/a644562b/portico/cmd/portico/internal/node"
 	"github.com/a644562b/portico/cmd/portico/internal/serve"
 	"github.com/a644562b/portico/link/tun"
+	"github.com/a644562b/portico/tcp"
 	"github.com/spf13/cobra"
 )
 
@@ -31,6 +32,9 @@ type upFlags struct {
 	logFormat string
 	api       string
 	keepAlive time.Duration
+	control   string
+	ecn       string
+	pacing    bool
 }
 
 func newUp() *cobra.Command {
@@ -53,9 +57,32 @@ signal ends them at once), and what was made is removed.`,
 	fl.StringVar(&f.services, "serve", serve.Default, "`services` and where they listen; empty for none")
 	fl.StringVar(&f.api, "api", api.DefaultAddress(), "`address` of the socket that ss and trace ask")
 	fl.DurationVar(&f.keepAlive, "keepalive", 0, "probe a peer that was silent for this long, and give it up after three probes; 0: never")
+	fl.StringVar(&f.control, "cc", "cubic", "congestion `control` of connections: cubic or newreno")
+	fl.StringVar(&f.ecn, "ecn", "accept", "explicit congestion notification: accept it, ask for it, or off")
+	fl.BoolVar(&f.pacing, "pacing", false, "spread what is sent over the round trip")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	return cmd
+}
+
+// tcp are the settings of TCP that the flags ask for.
+func (f *upFlags) tcp(cmd *cobra.Command) (tcp.Params, error) {
+	p := tcp.Params{Pacing: f.pacing}
+	var err error
+	if p.Congestion, err = tcp.CongestionByName(f.control); err != nil {
+		return p, usagef(cmd, "--cc %q is none of cubic, newreno", f.control)
+	}
+	switch f.ecn {
+	case "accept":
+		p.ECN = tcp.ECNAccept
+	case "ask":
+		p.ECN = tcp.ECNAsk
+	case "off":
+		p.ECN = tcp.ECNOff
+	default:
+		return p, usagef(cmd, "--ecn %q is none of accept, ask, off", f.ecn)
+	}
+	return p, nil
 }
 
 // logger makes the logger that the flags ask for.
@@ -98,6 +125,9 @@ func up(cmd *cobra.Command, f *upFlags) error {
 		return err
 	}
 	cfg.KeepAlive = f.keepAlive
+	if cfg.TCP, err = f.tcp(cmd); err != nil {
+		return err
+	}
 	if err := api.Check(socket); err != nil {
 		return err
 	}
