@@ -9,7 +9,7 @@ const leastWindowShift = 8
 // windowShift is the scale that the largest receive buffer needs (RFC 7323, section 2.3).
 func (p *Params) windowShift() uint8 {
 	shift := uint8(leastWindowShift)
-	for shift < maxWScale && 65535<<shift < p.ReceiveBufferMax {
+	for shift < maxWScale && 65536<<shift < p.ReceiveBufferMax {
 		shift++
 	}
 	return shift
