@@ -131,6 +131,9 @@ func (s *Server) start(spec Spec) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeSmall()
 	err := s.site.Shutdown(ctx)
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // its listener was closed above, and it had not noticed yet
+	}
 	if err != nil {
 		s.site.Close()
 	}
