@@ -18,9 +18,11 @@
 //	output.go              3.7, 3.8.6: what to send next
 //	timers.go              3.8, 3.10.8: everything that waits
 //	rtt.go                 RFC 6298, 7323
-//	scoreboard.go sack.go recovery.go  what was sent, and its repair: RFC 2018, 6675, 6582
-//	congestion.go newreno.go           RFC 5681
-//	window.go reassembly.go            the receive window, out-of-order data
+//	scoreboard.go sack.go news.go      what was sent, and what an ACK tells of it: RFC 2018, 2883
+//	recovery.go rack.go prr.go undo.go its repair: RFC 6298, 6582, 8985, 9937, 5682, 3522, 4015
+//	congestion.go newreno.go cubic.go hystart.go  RFC 5681, 9438, 9406
+//	ecn.go rate.go pacing.go           RFC 3168, delivery rates, pacing
+//	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
 //	timewait.go challenge.go           RFC 6191, 1337; RFC 5961
 //	info.go events.go                  what an observer may see
 //
