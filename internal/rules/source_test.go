@@ -23,6 +23,10 @@ type source struct {
 	imports []string // those of this module without its path: "tcp", "link/tun"
 	clocks  []string // functions of package time that it uses and that read or follow a clock
 	lines   int
+
+	declared []string // functions, methods, types, variables and constants of the package
+	literals []string // the strings of a test file
+	tag      string   // what stands behind //go:build
 }
 
 // room is the directory of the file, which is the package's path in the module.
@@ -82,7 +86,7 @@ func isModule(dir string) bool {
 // read takes from one file what the rules want to know.
 func read(name string, text []byte) (source, error) {
 	s := source{name: name, lines: strings.Count(string(text), "\n")}
-	f, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
+	f, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution|parser.ParseComments)
 	if err != nil {
 		return s, err
 	}
@@ -101,7 +105,81 @@ func read(name string, text []byte) (source, error) {
 		}
 	}
 	s.clocks = clocks(f, timeName)
+	s.declared = declared(f)
+	if s.isTest() {
+		s.literals = literals(f)
+	}
+	s.tag = tag(f)
 	return s, nil
+}
+
+// declared lists what a file declares for its package; methods by their own name, and
+// by that of their type in front.
+func declared(f *ast.File) []string {
+	var names []string
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			names = append(names, d.Name.Name)
+			if d.Recv != nil && len(d.Recv.List) == 1 {
+				names = append(names, receiver(d.Recv.List[0].Type)+"."+d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch spec := spec.(type) {
+				case *ast.TypeSpec:
+					names = append(names, spec.Name.Name)
+				case *ast.ValueSpec:
+					for _, n := range spec.Names {
+						names = append(names, n.Name)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+// receiver is the name of the type of a method.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
+
+// literals lists the strings that a file spells out.
+func literals(f *ast.File) []string {
+	var list []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+			if s, err := strconv.Unquote(l.Value); err == nil {
+				list = append(list, s)
+			}
+		}
+		return true
+	})
+	return list
+}
+
+// tag is what a file says behind //go:build.
+func tag(f *ast.File) string {
+	for _, group := range f.Comments {
+		if group.Pos() > f.Package {
+			break
+		}
+		for _, c := range group.List {
+			if t, ok := strings.CutPrefix(c.Text, "//go:build "); ok {
+				return t
+			}
+		}
+	}
+	return ""
 }
 
 // clockFuncs are the functions of package time that read a clock or wait for one.
