@@ -31,3 +31,11 @@ func (h *Header) fragmentHeader(b []byte) (n int, drop Drop) {
 	}
 	return fragmentHeaderLen, DropNone
 }
+
+// enterFragment steps over the fragment header that the walk along the extension headers
+// stopped at.
+func (h *Header) enterFragment(b []byte) {
+	h.ProtocolOffset = h.Len
+	h.Protocol = Protocol(b[h.Len])
+	h.Len += fragmentHeaderLen
+}

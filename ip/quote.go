@@ -44,6 +44,20 @@ func (k ErrorKind) String() string {
 	return "unknown error"
 }
 
+// ErrorClass is what an ICMP error means to whoever sent the packet (RFC 1122, sections
+// 3.2.2.1 and 4.2.3.9; RFC 9293, section 3.9.2.2; RFC 5461).
+type ErrorClass uint8
+
+const (
+	// ErrorSoft may pass: go on trying, and tell the application if it wants to know.
+	ErrorSoft ErrorClass = iota + 1
+	// ErrorHard will not: the destination, or somebody on the way, does not want it. To
+	// a TCP connection that is synchronized it is soft all the same (RFC 5927, section 5.2).
+	ErrorHard
+	// ErrorMTU asks for smaller packets (RFC 1191; RFC 8201).
+	ErrorMTU
+)
+
 // quotedTransport is how many bytes of the quoted transport header are there at
 // least: the ports and, of TCP, the sequence number (RFC 792).
 const quotedTransport = 8
@@ -59,8 +73,15 @@ type Quote struct {
 	// Pointer is the offset in bytes of what was wrong in the quoted packet, with
 	// ErrorParameter.
 	Pointer uint32
+	// Class is what the error means to whoever sent the packet.
+	Class ErrorClass
+	// Code is the code of the message, which Kind is coarser than.
+	Code uint8
 	// Header is that of the quoted packet: Src is who sent it, which should be us.
 	Header Header
+	// Length is the length in bytes that the quoted packet had by its own header, which
+	// is more than what is quoted of it. A router may have got it wrong.
+	Length int
 	// Transport is what is quoted of its payload, at least 8 bytes, a slice of the
 	// message's body.
 	Transport []byte
@@ -72,7 +93,7 @@ type Quote struct {
 // redirects are not taken either. Codes that this house does not know count as
 // ErrorHost, and unknown ICMPv6 error types are not taken.
 func ParseQuote(is4 bool, m *Message, q *Quote) bool {
-	*q = Quote{}
+	*q = Quote{Code: m.Code}
 	if is4 {
 		q.classify4(m)
 	} else {
@@ -81,6 +102,7 @@ func ParseQuote(is4 bool, m *Message, q *Quote) bool {
 	if q.Kind == 0 {
 		return false
 	}
+	q.Class = q.class(is4)
 	body := quotedPacket(is4, m)
 	if is4 {
 		return q.parse4(body)
@@ -100,6 +122,24 @@ func (q *Quote) classify4(m *Message) {
 	case icmp4ParamProblem:
 		q.Kind, q.Pointer = ErrorParameter, m.Rest>>24
 	}
+}
+
+// class sorts the kinds. RFC 9293 names ports, protocols and, over IPv6, prohibitions
+// (codes 1, 5 and 6) as hard, and a parameter problem of any code as soft. It says nothing
+// of the prohibitions of IPv4, codes 9, 10 and 13; they mean the same and are hard, as on
+// Linux.
+func (q *Quote) class(is4 bool) ErrorClass {
+	switch q.Kind {
+	case ErrorTooBig:
+		return ErrorMTU
+	case ErrorPort, ErrorAdmin:
+		return ErrorHard
+	case ErrorProtocol:
+		if is4 {
+			return ErrorHard
+		}
+	}
+	return ErrorSoft
 }
 
 // kind4 sorts the codes of RFC 792 and RFC 1122, section 3.2.2.1.
@@ -183,7 +223,12 @@ func (q *Quote) parse6(b []byte) bool {
 		return false
 	}
 	q.Header.read6(b)
-	if q.Header.walkExtensions(b) != DropNone {
+	drop := q.Header.walkExtensions(b)
+	if drop == DropFragment && q.Header.FragmentOffset == 0 {
+		q.Header.enterFragment(b) // the first piece has the ports
+		drop = q.Header.walkExtensions(b)
+	}
+	if drop != DropNone {
 		return false
 	}
 	return q.take(b, HeaderLen6+int(binary.BigEndian.Uint16(b[off6Length:])))
@@ -192,6 +237,7 @@ func (q *Quote) parse6(b []byte) bool {
 // take sets Transport to what b holds of the quoted payload, end being where the whole
 // packet ended.
 func (q *Quote) take(b []byte, end int) bool {
+	q.Length = end
 	end = min(end, len(b))
 	if end-q.Header.Len < quotedTransport {
 		return false

@@ -139,6 +139,10 @@ func TestParseQuoteOfShortAndBrokenQuotes(t *testing.T) {
 		{"extension headers", false, packet6(hop, options6(dest), options6(udp), data), 8},
 		{"an extension header cut", false, packet6(hop, options6(dest), options6(udp), data)[:52], 0},
 		{"an atomic fragment", false, packet6(frag, fragment6(udp, 0, 0), data), 8},
+		{"the first IPv6 fragment", false, packet6(frag, fragment6(udp, 0, 1), data), 8},
+		{"the first IPv6 fragment, with options in it", false, packet6(hop, options6(frag), fragment6(dest, 0, 1), options6(udp), data), 8},
+		{"a fragment in a fragment", false, packet6(frag, fragment6(frag, 0, 1), fragment6(udp, 0, 1), data), 0},
+		{"the first IPv6 fragment, too short", false, packet6(frag, fragment6(udp, 0, 1), data[:7]), 0},
 		{"a later IPv6 fragment", false, packet6(frag, fragment6(udp, 1, 0), data), 0},
 		{"a packet of 7 bytes of IPv6", false, append(ours(families[1], ip.UDP, 7), 0, 0, 0), 0},
 	}
@@ -226,6 +230,52 @@ func TestUnreachableIsReadBack(t *testing.T) {
 			if !ip.ParseQuote(f.is4, &m, &q) || q.Kind != kind || q.Header != h || !bytes.Equal(q.Transport, packet[h.Len:len(m.Body)]) {
 				t.Errorf("%s, %v: %v, %+v", f.name, reason, q.Kind, q.Header)
 			}
+		}
+	}
+}
+
+// RFC 1122, sections 3.2.2.1 and 4.2.3.9; RFC 9293, section 3.9.2.2. What these do not name is
+// as on Linux.
+func TestParseQuoteTellsHardErrorsFromSoft(t *testing.T) {
+	hard := map[string]map[[2]uint8]bool{
+		"IPv4": {{3, 2}: true, {3, 3}: true, {3, 9}: true, {3, 10}: true, {3, 13}: true},
+		"IPv6": {{1, 1}: true, {1, 4}: true, {1, 5}: true, {1, 6}: true},
+	}
+	tooBig := map[string][2]uint8{"IPv4": {3, 4}, "IPv6": {2, 0}}
+	for _, f := range families {
+		for typ := range uint8(13) {
+			for code := range uint8(20) {
+				m := ip.Message{Type: typ, Code: code, Rest: 1400, Body: ours(f, ip.TCP, 20)}
+				var q ip.Quote
+				if !ip.ParseQuote(f.is4, &m, &q) {
+					continue
+				}
+				want := ip.ErrorSoft
+				switch at := [2]uint8{typ, code}; {
+				case hard[f.name][at]:
+					want = ip.ErrorHard
+				case at == tooBig[f.name], !f.is4 && typ == 2:
+					want = ip.ErrorMTU
+				}
+				if q.Class != want || q.Code != code {
+					t.Errorf("%s type %d code %d: class %d code %d, want class %d", f.name, typ, code, q.Class, q.Code, want)
+				}
+			}
+		}
+	}
+}
+
+// The length is that of the packet that was sent, not of what came back of it.
+func TestParseQuoteTellsTheLengthOfWhatWasSent(t *testing.T) {
+	for _, f := range families {
+		sent := ours(f, ip.UDP, 1300)
+		m := ip.Message{Type: 3, Body: sent[:80]}
+		if !f.is4 {
+			m.Type = 1
+		}
+		var q ip.Quote
+		if !ip.ParseQuote(f.is4, &m, &q) || q.Length != len(sent) {
+			t.Errorf("%s: length %d, want %d", f.name, q.Length, len(sent))
 		}
 	}
 }

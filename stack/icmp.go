@@ -55,14 +55,14 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 		}
 		return
 	}
-	if !ip.ParseQuote(h.Is4(), &e.msg, &e.quote) || !e.icmpError(now, &e.quote) {
+	if !ip.ParseQuote(h.Is4(), &e.msg, &e.quote) || !e.icmpError(now, &pathError{Quote: &e.quote, From: h.Src, Errno: errnoOf(&e.quote)}) {
 		e.s.count.drop(dropICMPIgnored)
 	}
 }
 
-// icmpError takes in an ICMP error about a packet of ours. It reports whether it
-// concerned anybody.
-func (e *engine) icmpError(now mono.Time, q *ip.Quote) bool {
+// icmpError finds the socket that sent the packet that an ICMP error is about, and tells
+// it. It reports whether the error concerned anybody.
+func (e *engine) icmpError(now mono.Time, q *pathError) bool {
 	if !e.s.addrs.isLocal(q.Header.Src) {
 		return false
 	}
@@ -70,24 +70,43 @@ func (e *engine) icmpError(now mono.Time, q *ip.Quote) bool {
 	remote := netip.AddrPortFrom(q.Header.Dst, binary.BigEndian.Uint16(q.Transport[2:]))
 	switch q.Header.Protocol {
 	case ip.UDP:
-		return e.udpError(q, local, remote)
+		return e.udpError(now, q, local, remote)
 	case ip.TCP:
 		seq := tcp.Seq(binary.BigEndian.Uint32(q.Transport[4:]))
 		return e.tcpError(now, q, tcp.Endpoints{Local: local, Remote: remote}, seq)
 	case ip.ICMP, ip.ICMPv6:
-		return e.s.pings.fail(q)
+		return e.echoError(now, q)
 	}
 	return false
+}
+
+// echoError takes in an error about an echo request or reply of ours. Too big a reply is
+// worth knowing too: the next ones are sent in fragments that fit. An error without
+// anything that could be verified can do no more harm than that.
+func (e *engine) echoError(now mono.Time, q *pathError) bool {
+	heeded := false
+	if q.Class == ip.ErrorMTU {
+		_, heeded = e.s.tooBig(now, q.Quote)
+	}
+	return e.s.pings.fail(q.Quote) || heeded
 }
 
 // hard reports whether an error says that trying again is no use.
 func hard(k ip.ErrorKind) bool { return k == ip.ErrorPort || k == ip.ErrorProtocol }
 
 // udpError tells a dialed socket that nobody listens at its peer. Other sockets are not
-// told, as on Linux, for the error does not say which of their datagrams it was.
-func (e *engine) udpError(q *ip.Quote, local, remote netip.AddrPort) bool {
+// told, as on Linux, for the error does not say which of their datagrams it was. That the
+// path is narrow is heeded for any socket that may have sent the datagram.
+func (e *engine) udpError(now mono.Time, q *pathError, local, remote netip.AddrPort) bool {
 	u, ok := e.s.sockets.lookup(local.Addr(), local.Port())
-	if !ok || !hard(q.Kind) || u.peer != remote {
+	if !ok || u.connected() && u.peer != remote {
+		return false
+	}
+	if q.Class == ip.ErrorMTU {
+		e.s.tooBig(now, q.Quote)
+		return true
+	}
+	if !hard(q.Kind) || !u.connected() {
 		return false
 	}
 	u.refuse()
@@ -97,7 +116,7 @@ func (e *engine) udpError(q *ip.Quote, local, remote netip.AddrPort) bool {
 // tcpError ends an attempt to connect when the destination says that it does not take
 // TCP or the port. Otherwise, and for connections that exist, ICMP errors are hints that
 // change nothing (RFC 1122, section 4.2.3.9; RFC 5927): retransmission goes on.
-func (e *engine) tcpError(now mono.Time, q *ip.Quote, ends tcp.Endpoints, seq tcp.Seq) bool {
+func (e *engine) tcpError(now mono.Time, q *pathError, ends tcp.Endpoints, seq tcp.Seq) bool {
 	c, ok := e.s.conns.Get(e.s.conns.Key(ends.Local, ends.Remote))
 	if !ok || !hard(q.Kind) {
 		return false

@@ -54,6 +54,7 @@ type Stack struct {
 	pings     pings
 	timers    timers
 	errorRate errorRate
+	paths     paths
 
 	serial    atomic.Uint64 // of the connection made last
 	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
@@ -96,6 +97,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.loop.local = true
 	s.timers.init()
 	s.drain.init()
+	s.paths.init()
 	s.start()
 	return s, nil
 }

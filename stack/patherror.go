@@ -1,0 +1,106 @@
+package stack
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/ip"
+)
+
+// pathError is an ICMP error about a packet that claims to be one of ours, as a socket is
+// told of it. The addresses are ours and its own by now; the socket checks what only it can
+// know, TCP that the sequence number is in flight (RFC 5927, section 4), before it believes
+// anything. Class says what the error means: soft, hard, or smaller packets.
+type pathError struct {
+	// Quote is what the error says and quotes. It and its Transport are the engine's, and
+	// are not to be kept.
+	*ip.Quote
+	// From is who sent the error: a router on the way, or the destination.
+	From netip.Addr
+	// Errno is what a system call on Linux would return for it.
+	Errno syscall.Errno
+}
+
+// The errors of IPv4 whose errno is not that of their kind (icmp_err_convert of Linux).
+var errnoOfCode4 = map[uint8]syscall.Errno{
+	5:  syscall.EOPNOTSUPP,  // source route failed
+	7:  syscall.EHOSTDOWN,   // host unknown
+	9:  syscall.ENETUNREACH, // network prohibited
+	10: syscall.EHOSTUNREACH,
+	13: syscall.EHOSTUNREACH,
+}
+
+// errnoOf is the errno by which Linux names an ICMP error.
+func errnoOf(q *ip.Quote) syscall.Errno {
+	switch q.Kind {
+	case ip.ErrorNet, ip.ErrorHost, ip.ErrorAdmin:
+		return unreachableErrno(q)
+	case ip.ErrorProtocol:
+		if q.Header.Is4() {
+			return syscall.ENOPROTOOPT
+		}
+		return syscall.EPROTO
+	case ip.ErrorPort:
+		return syscall.ECONNREFUSED
+	case ip.ErrorTooBig:
+		return syscall.EMSGSIZE
+	case ip.ErrorParameter:
+		return syscall.EPROTO
+	}
+	return syscall.EHOSTUNREACH // time exceeded
+}
+
+func unreachableErrno(q *ip.Quote) syscall.Errno {
+	if errno, ok := errnoOfCode4[q.Code]; ok && q.Header.Is4() {
+		return errno
+	}
+	switch q.Kind {
+	case ip.ErrorNet:
+		return syscall.ENETUNREACH
+	case ip.ErrorAdmin:
+		return syscall.EACCES
+	}
+	return syscall.EHOSTUNREACH
+}
+
+// maxPaths bounds how many paths are known to be narrower than our link.
+const maxPaths = 4096
+
+// paths are the path MTUs that all sockets share.
+type paths struct {
+	// some is false while nothing is known, which is nearly always: then nobody locks.
+	some  atomic.Bool
+	mu    sync.RWMutex
+	table ip.PathMTUs
+}
+
+func (p *paths) init() { p.table = ip.NewPathMTUs(maxPaths) }
+
+// pathMTU is what a packet by r to dst may be now, no longer than an IP packet can be.
+func (s *Stack) pathMTU(r route, dst netip.Addr) ip.PathMTU {
+	link := min(int(r.via.mtu.Load()), loopMTU)
+	p := &s.paths
+	if !p.some.Load() {
+		return ip.PathMTU{MTU: link}
+	}
+	now := s.Now()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.table.Get(now, dst, link)
+}
+
+// tooBig takes in an error of class ip.ErrorMTU that has proven to be about a packet of
+// ours. It returns what packets to that destination may be from now on, and whether that
+// is less than before.
+func (s *Stack) tooBig(now mono.Time, q *ip.Quote) (path ip.PathMTU, lowered bool) {
+	link := min(int(s.routeTo(q.Header.Dst, 0).via.mtu.Load()), loopMTU)
+	p := &s.paths
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	path, lowered = p.table.Heed(now, q, link)
+	p.some.Store(p.table.Len() > 0)
+	return path, lowered
+}
