@@ -15,9 +15,18 @@ import (
 // other field is its default.
 type Config struct {
 	// Addrs are the stack's own addresses with their on-link prefixes, at least one.
-	// Of several of one family, the first is what connections use to destinations that
-	// no prefix contains.
+	// Which of several connections start from, Routes and RFC 6724 decide; of equals it
+	// is the first. Beside IPv6 addresses none of which is link-local the stack has one of
+	// its own, fe80:: with the last 64 bits of the first (RFC 4291, section 2.8).
 	Addrs []netip.Prefix
+	// Routes say where packets go besides to the networks of Addrs. Nil: a default route
+	// by the device for each family of Addrs; empty but not nil: nowhere else. Without a
+	// route Dial answers ENETUNREACH, as it does to a blackhole (Linux says EINVAL there);
+	// an unreachable network gives EHOSTUNREACH, a prohibited one EACCES. Packets that come
+	// from where no route leads are taken in and not answered.
+	Routes []ip.Route
+	// AddrPolicy is the policy table of RFC 6724, section 2.1. Nil: ip.DefaultPolicy.
+	AddrPolicy ip.Policy
 	// TCP are the settings of all TCP connections. Where they name no memory budget the
 	// stack makes one of 512 MiB, so that no number of connections takes more for what
 	// they hold.
@@ -81,7 +90,13 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 		return c, fmt.Errorf("stack: PortRange is %d to %d; it must start at 1 or more and not end before its start",
 			c.PortRange[0], c.PortRange[1])
 	}
-	return c, c.checkAddrs(dev.MTU())
+	if c.AddrPolicy == nil {
+		c.AddrPolicy = ip.DefaultPolicy
+	}
+	if err := c.checkAddrs(dev.MTU()); err != nil {
+		return c, err
+	}
+	return c, c.checkRoutes()
 }
 
 // checkAddrs refuses addresses that cannot be a host's own.

@@ -120,9 +120,9 @@ func (d *Dialer) dial(ctx context.Context, network, transport string, remote net
 // to choose it.
 func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, error) {
 	s := d.Stack
-	src, ok := s.addrs.source(remote)
-	if !ok {
-		return netip.AddrPort{}, errUnreachable
+	src, err := s.addrs.source(remote)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("connect", err)
 	}
 	if d.LocalAddr == nil {
 		return netip.AddrPortFrom(src, 0), nil
@@ -140,7 +140,7 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 	case !s.addrs.isLocal(a):
 		return netip.AddrPort{}, errNotOurs
 	case a.IsLoopback() && !s.addrs.isLocal(remote):
-		return netip.AddrPort{}, errUnreachable // it would never come back
+		return netip.AddrPort{}, os.NewSyscallError("connect", syscall.ENETUNREACH) // it would never come back
 	}
 	return given, nil
 }

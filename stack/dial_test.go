@@ -188,7 +188,7 @@ func TestEphemeralPortsRunOutWithAnError(t *testing.T) {
 }
 
 func TestLocalAddressIsThatOfTheLongestPrefix(t *testing.T) {
-	a := newAddrs(prefixes("10.0.0.1/8", "10.77.0.1/16", "10.77.5.1/24", "192.0.2.1/32", "fd77::1/64"))
+	a := addrsOf(Config{Addrs: prefixes("10.0.0.1/8", "10.77.0.1/16", "10.77.5.1/24", "192.0.2.1/32", "fd77::1/64")})
 	for dst, want := range map[string]string{
 		"10.1.2.3":     "10.0.0.1",
 		"10.77.2.3":    "10.77.0.1",
@@ -196,16 +196,17 @@ func TestLocalAddressIsThatOfTheLongestPrefix(t *testing.T) {
 		"198.51.100.1": "10.0.0.1",
 		"2001:db8::1":  "fd77::1",
 		"192.0.2.1":    "192.0.2.1",
-		"127.0.0.5":    "127.0.0.5",
+		"127.0.0.5":    "127.0.0.1",
 		"::1":          "::1",
 	} {
-		got, ok := a.source(netip.MustParseAddr(dst))
-		if !ok || got.String() != want {
-			t.Errorf("source(%s) = %v, %v, want %s", dst, got, ok, want)
+		got, err := a.source(netip.MustParseAddr(dst))
+		if err != nil || got.String() != want {
+			t.Errorf("source(%s) = %v, %v, want %s", dst, got, err, want)
 		}
 	}
-	if _, ok := (&addrs{prefixes: prefixes("10.0.0.1/8")}).source(netip.MustParseAddr("fd77::1")); ok {
-		t.Error("an IPv4 stack has a source for IPv6")
+	only4 := addrsOf(Config{Addrs: prefixes("10.0.0.1/8")})
+	if src, err := only4.source(netip.MustParseAddr("fd77::1")); err != syscall.ENETUNREACH {
+		t.Errorf("an IPv4 stack has a source for IPv6: %v, %v", src, err)
 	}
 }
 
@@ -217,7 +218,7 @@ func TestStackDialsItself(t *testing.T) {
 		}
 		for address, from := range map[string]string{
 			"10.77.0.1:80": "10.77.0.1", "[fd77::1]:80": "fd77::1",
-			"127.0.0.1:80": "127.0.0.1", "127.1.2.3:80": "127.1.2.3", "[::1]:80": "::1",
+			"127.0.0.1:80": "127.0.0.1", "127.1.2.3:80": "127.0.0.1", "[::1]:80": "::1",
 			":80": "10.77.0.1", "0.0.0.0:80": "10.77.0.1", "[::]:80": "10.77.0.1",
 		} {
 			c := h.dialFrom(t, h.client, address)

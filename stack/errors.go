@@ -56,12 +56,8 @@ func (e *portsExhausted) Error() string {
 }
 func (e *portsExhausted) Unwrap() error { return syscall.EADDRNOTAVAIL }
 
-// What bind answers to an address that is not the stack's, and connect to a destination
-// that no address of the stack can reach.
-var (
-	errNotOurs     = os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
-	errUnreachable = os.NewSyscallError("connect", syscall.ENETUNREACH)
-)
+// errNotOurs is what bind answers to an address that is not the stack's.
+var errNotOurs = os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)
 
 // systemError is what the kernel would have answered to call, for an error of package
 // tcp. Other errors, io.EOF among them, pass as they are.

@@ -40,7 +40,7 @@ func headerLen(dst netip.Addr) int {
 
 // mss is the MSS to announce to dst (RFC 9293, section 3.7.1, MUST-67).
 func (i *iface) mss(dst netip.Addr) int {
-	return int(i.mtu.Load()) - headerLen(dst) - tcp.HeaderLen
+	return i.mtuTo(dst) - headerLen(dst) - tcp.HeaderLen
 }
 
 // maxGSO is the most data that a super-segment to dst may carry: what an IP packet can

@@ -115,6 +115,10 @@ func (e *engine) tcp(now mono.Time, i int, payload []byte) {
 func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.Endpoints) {
 	seg := &e.seg
 	l, listening := e.s.listeners.lookup(ends.Local.Addr(), ends.Local.Port())
+	if !e.s.addrs.answerable(ends.Remote.Addr()) {
+		e.s.count.drop(dropNoRoute)
+		return
+	}
 	if listening && opens(seg) {
 		e.open(now, i, l, key, ends)
 		return

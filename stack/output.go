@@ -112,7 +112,7 @@ func (s *Stack) sendDatagram(src, dst netip.AddrPort, payload []byte) error {
 	r := s.routeTo(dst.Addr(), uint64(src.Port()))
 	hlen := headerLen(dst.Addr())
 	length := udp.HeaderLen + len(payload)
-	if hlen+length > min(int(r.via.mtu.Load()), 65535) {
+	if hlen+length > min(r.via.mtuTo(dst.Addr()), 65535) {
 		return syscall.EMSGSIZE
 	}
 	o := getOutbox()
@@ -129,10 +129,14 @@ func (s *Stack) sendDatagram(src, dst netip.AddrPort, payload []byte) error {
 
 // sendMessage sends an ICMP or ICMPv6 message.
 func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
+	if !s.addrs.answerable(dst) {
+		s.count.drop(dropNoRoute)
+		return
+	}
 	r := s.routeTo(dst, 0)
 	hlen := headerLen(dst)
 	length := ip.ICMPHeaderLen + len(m.Body)
-	if hlen+length > min(int(r.via.mtu.Load()), 65535) {
+	if hlen+length > min(r.via.mtuTo(dst), 65535) {
 		s.count.drop(dropTransmitBig)
 		return
 	}

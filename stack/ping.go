@@ -46,12 +46,11 @@ func (s *Stack) ping(ctx context.Context, dst netip.Addr, seq uint16, payload []
 	if !dst.IsValid() || dst.IsUnspecified() || dst.IsMulticast() || s.addrs.isBroadcast(dst) {
 		return Pong{}, errors.New("not the address of one host")
 	}
-	src, ok := s.addrs.source(dst)
-	if !ok {
-		return Pong{}, errUnreachable
+	src, err := s.addrs.source(dst)
+	if err != nil {
+		return Pong{}, os.NewSyscallError("connect", err)
 	}
-	mtu := s.routeTo(dst, 0).via.mtu.Load()
-	if headerLen(dst)+ip.ICMPHeaderLen+len(payload) > int(mtu) {
+	if headerLen(dst)+ip.ICMPHeaderLen+len(payload) > s.routeTo(dst, 0).via.mtuTo(dst) {
 		return Pong{}, os.NewSyscallError("sendto", syscall.EMSGSIZE)
 	}
 	p := &ping{dst: dst, seq: seq, answer: make(chan answer, 1)}

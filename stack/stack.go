@@ -84,7 +84,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s := &Stack{
 		cfg:       cfg,
 		log:       cfg.Logger,
-		addrs:     newAddrs(cfg.Addrs),
+		addrs:     newAddrs(&cfg),
 		epoch:     time.Now(),
 		conns:     flowtable.New[*Conn](),
 		errorRate: errorRate{limiter: ip.NewLimiter(errorsPerSecond, errorsBurst)},
@@ -150,7 +150,8 @@ func (s *Stack) Now() tcp.Time { return mono.Time(time.Since(s.epoch)) }
 // Epoch is when the stack's clock stood at zero.
 func (s *Stack) Epoch() time.Time { return s.epoch }
 
-// Addrs returns the stack's own addresses with their prefixes.
+// Addrs returns the stack's own addresses with their prefixes, the link-local one that it
+// made for itself included.
 func (s *Stack) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), s.addrs.prefixes...) }
 
 // Done is closed when the stack is closed, by Close or because its device failed.

@@ -27,6 +27,7 @@ const (
 	dropICMPLimited             // an ICMP error that was not sent, for their rate is limited
 	dropTransmit                // not taken by the device
 	dropTransmitBig             // longer than the MTU
+	dropNoRoute                 // an answer to an address that no route leads to
 
 	numDrops = iota
 )
@@ -47,6 +48,7 @@ var dropNames = [numDrops]string{
 	dropICMPLimited: "icmp_rate_limited",
 	dropTransmit:    "transmit_refused",
 	dropTransmitBig: "transmit_too_big",
+	dropNoRoute:     "no_route",
 }
 
 // Stats are the counters of a stack since it was made. Packets to its own addresses

@@ -185,17 +185,17 @@ func (u *UDPConn) send(b []byte, to netip.AddrPort) error {
 	if to.Port() == 0 {
 		return os.NewSyscallError("sendto", syscall.EINVAL)
 	}
-	src := u.binding.addr
-	if !src.IsValid() {
-		var ok bool
-		if src, ok = u.stack.addrs.source(to.Addr()); !ok {
-			return os.NewSyscallError("sendto", syscall.ENETUNREACH)
-		}
+	src, err := u.stack.addrs.source(to.Addr())
+	if err != nil {
+		return os.NewSyscallError("sendto", err)
+	}
+	if u.binding.addr.IsValid() {
+		src = u.binding.addr
 	}
 	if src.IsLoopback() && !u.stack.addrs.isLocal(to.Addr()) {
 		return os.NewSyscallError("sendto", syscall.EINVAL) // never on a wire (RFC 1122, section 3.2.1.3 (g))
 	}
-	err := u.stack.sendDatagram(netip.AddrPortFrom(src, u.binding.port), to, b)
+	err = u.stack.sendDatagram(netip.AddrPortFrom(src, u.binding.port), to, b)
 	if err != nil {
 		return os.NewSyscallError("sendto", err)
 	}
