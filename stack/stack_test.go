@@ -341,7 +341,7 @@ func TestEpochAndNowAgreeWithTheClock(t *testing.T) {
 		if got := h.client.Epoch().Add(time.Duration(h.client.Now())); !got.Equal(time.Now()) {
 			t.Errorf("epoch + now = %v, the clock says %v", got, time.Now())
 		}
-		if got := h.client.Addrs(); len(got) != 2 || got[0] != clientConfig().Addrs[0] {
+		if got := h.client.Addrs(); len(got) != 3 || got[0] != clientConfig().Addrs[0] || got[2].String() != "fe80::1/64" {
 			t.Errorf("Addrs: %v", got)
 		}
 	})
