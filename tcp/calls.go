@@ -91,6 +91,7 @@ func (t *TCB) Writable() bool {
 func (t *TCB) Read(now Time, p []byte) (int, error) {
 	if t.recvBuf.Len() > 0 && !t.is(readShut) {
 		n := t.recvBuf.Read(p)
+		t.urgentPassed()
 		t.charge()
 		t.tuneReceiveBuffer(now, n)
 		t.readerMadeRoom()

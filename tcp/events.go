@@ -31,6 +31,10 @@ const (
 	EventRTT
 	// EventCwnd: Cwnd or Ssthresh changed; Why says what changed it.
 	EventCwnd
+	// EventUrgent: the peer has urgent data, and there was none before or there is more
+	// of it now; Urgent says how far the reader is from its end (RFC 9293, 3.8.5,
+	// MUST-32).
+	EventUrgent
 )
 
 // Why is the reason behind an event.
@@ -155,6 +159,8 @@ type Event struct {
 	// Cwnd, Ssthresh and Flight, in bytes, are set on EventCwnd. Ssthresh is
 	// MaxWindow while slow start has not met its first loss.
 	Cwnd, Ssthresh, Flight int
+	// Urgent, in bytes, is set on EventUrgent.
+	Urgent int
 }
 
 // SegmentInfo is what an observer sees of a segment: its header, the length of its

@@ -72,6 +72,9 @@ type Info struct {
 	SendBuffer   int `json:"send_buffer"`   // how much SendQueue may hold now
 	RecvBuffer   int `json:"receive_buffer"`
 	OutOfOrder   int `json:"out_of_order"` // held beyond a gap
+	// Urgent is how many bytes the reader is away from the end of the peer's urgent data,
+	// 0 when there is none (RFC 9293, 3.8.5, MUST-33). They are in line with the others.
+	Urgent int `json:"urgent"`
 
 	// Counters since the connection began.
 	BytesSent     uint64 `json:"bytes_sent"` // data, retransmissions included
@@ -120,7 +123,7 @@ func (t *TCB) Info(now Time) Info {
 		return i
 	}
 	i.Troubled = int(t.retransmits) >= t.params.R1
-	i.UnsentQueue = t.unsent()
+	i.UnsentQueue, i.Urgent = t.unsent(), t.urgentLeft()
 	if t.ooo != nil {
 		i.OutOfOrder = t.ooo.bytes
 	}

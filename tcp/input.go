@@ -57,7 +57,7 @@ func (t *TCB) segmentArrives(now Time, seg *Segment) {
 		t.synArrives(now, seg)
 		return
 	}
-	t.takeTimestamp(now, seg)
+	first := seg.Seq
 	t.trim(seg)
 	t.ecnArrives(seg)
 	// Fifth, check the ACK field.
@@ -68,9 +68,10 @@ func (t *TCB) segmentArrives(now Time, seg *Segment) {
 	if !t.ackArrives(now, seg) {
 		return
 	}
+	t.takeTimestamp(now, first, &seg.Options)
 	// Sixth, check the URG bit.
 	if seg.Flags.Has(URG) {
-		t.urgentArrives(seg)
+		t.urgentArrives(now, first.Add(int(seg.Urgent)))
 	}
 	// Seventh, process the segment text; eighth, check the FIN bit.
 	t.textArrives(now, seg)
@@ -105,14 +106,18 @@ func (t *TCB) timestampAcceptable(now Time, seg *Segment) bool {
 	return false
 }
 
-// takeTimestamp is RFC 7323, section 4.3: TS.Recent follows segments that start at or
-// before the last number we acknowledged.
-func (t *TCB) takeTimestamp(now Time, seg *Segment) {
-	if !t.is(timestampsOK) || !seg.Options.HasTimestamps || seg.Seq.After(t.rcv.acked) {
+// takeTimestamp is RFC 7323, section 4.3: TS.Recent follows segments that start, at seq,
+// at or before the last number we acknowledged.
+//
+// By the letter of section 5.3 it stands before the ACK is looked at. As on Linux it
+// stands behind: a stranger who hits the window would otherwise need no good ACK to
+// move TS.Recent far ahead, and PAWS would drop all that the peer sends.
+func (t *TCB) takeTimestamp(now Time, seq Seq, o *Options) {
+	if !t.is(timestampsOK) || !o.HasTimestamps || seq.After(t.rcv.acked) {
 		return
 	}
-	if int32(seg.Options.TSVal-t.tsRecent) >= 0 || now.Sub(t.tsAt) > pawsIdle {
-		t.tsRecent, t.tsAt = seg.Options.TSVal, now
+	if int32(o.TSVal-t.tsRecent) >= 0 || now.Sub(t.tsAt) > pawsIdle {
+		t.tsRecent, t.tsAt = o.TSVal, now
 	}
 }
 
@@ -159,7 +164,7 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 		if seg.Seq.Add(n) == t.rcv.acked {
 			// The last segment again, because our ACK got lost: the answer has to echo
 			// this timestamp, or the peer takes its own timeout for a round trip.
-			t.takeTimestamp(now, seg)
+			t.takeTimestamp(now, seg.Seq, &seg.Options)
 		}
 		t.ackUnacceptable(now, seg)
 	}
@@ -194,8 +199,6 @@ func (t *TCB) resetArrives(now Time, seg *Segment) {
 			return
 		}
 		t.end(now, ErrRefused, WhyReset)
-	case StateTimeWait:
-		t.end(now, nil, WhyReset)
 	default:
 		t.end(now, ErrReset, WhyReset)
 	}
@@ -227,20 +230,5 @@ func (t *TCB) trim(seg *Segment) {
 			beyond--
 		}
 		seg.Payload = seg.Payload[:max(0, len(seg.Payload)-beyond)]
-	}
-}
-
-// urgentArrives is the sixth step: RCV.UP follows the pointer, the data stays in line
-// (RFC 6093).
-func (t *TCB) urgentArrives(seg *Segment) {
-	switch t.state {
-	case StateEstablished, StateFinWait1, StateFinWait2:
-	default:
-		return
-	}
-	up := seg.Seq.Add(int(seg.Urgent))
-	if !t.is(urgent) || up.After(t.rcv.up) {
-		t.rcv.up = up
-		t.setTo(urgent, up.After(t.rcv.nxt))
 	}
 }

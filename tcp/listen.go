@@ -123,11 +123,12 @@ func (t *TCB) synSentArrives(now Time, seg *Segment) {
 
 // synText takes what a SYN,ACK carries besides: data and FIN stand after the SYN.
 func (t *TCB) synText(now Time, seg *Segment) {
+	up := seg.Seq.Add(int(seg.Urgent))
 	seg.Seq = seg.Seq.Add(1)
 	seg.Flags &^= SYN
 	t.trim(seg)
 	if seg.Flags.Has(URG) {
-		t.urgentArrives(seg)
+		t.urgentArrives(now, up)
 	}
 	t.textArrives(now, seg)
 }

@@ -129,10 +129,13 @@ var stateTable = []row{
 		places: in(tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait),
 		send:   []string{"R rcv", "R. rcv ack nxt", "R rcv(20)", "RU rcv", "RF. rcv ack una"},
 		then:   tcp.StateClosed, errs: []error{tcp.ErrReset}},
-	{clause: "RST at RCV.NXT ends what was ending", places: in(tcp.StateClosing, tcp.StateLastAck, tcp.StateTimeWait),
+	{clause: "RST at RCV.NXT ends what was ending", places: in(tcp.StateClosing, tcp.StateLastAck),
 		send: []string{"R rcv", "R. rcv ack nxt"}, then: tcp.StateClosed, errs: []error{nil, tcp.ErrReset}},
-	{clause: "RST in the window, not at RCV.NXT: challenged (RFC 5961, 3.2)", places: handshaken,
-		send: []string{"R rcv+1", "R rcv+1000", "R. rcv+7 ack nxt", "R rcv+9(20)"}, reply: ". nxt ack rcv", then: dropped},
+	{clause: "TIME-WAIT: no RST ends it (RFC 1337)", places: in(tcp.StateTimeWait),
+		send: []string{"R rcv", "R. rcv ack nxt", "R rcv+1", "R rcv(20)"}, then: dropped},
+	{clause: "RST in the window, not at RCV.NXT: challenged (RFC 5961, 3.2)",
+		places: slices.Concat(synReceived, beforeTimeWait),
+		send:   []string{"R rcv+1", "R rcv+1000", "R. rcv+7 ack nxt", "R rcv+9(20)"}, reply: ". nxt ack rcv", then: dropped},
 
 	// ---- fourth: SYN (RFC 5961, 4)
 	{clause: "SYN in the window returns a passive SYN-RECEIVED to LISTEN", places: passiveSynReceived,

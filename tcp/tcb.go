@@ -12,7 +12,7 @@
 //	state.go               3.3.2   the eleven states
 //	seq.go                 3.4     sequence space
 //	isn.go                 3.4.1   initial sequence numbers (RFC 6528), ports (RFC 6056)
-//	input.go ack.go text.go 3.10.7 SEGMENT ARRIVES
+//	input.go ack.go text.go urgent.go 3.10.7 SEGMENT ARRIVES
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
 //	calls.go               3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next

@@ -61,9 +61,7 @@ func (t *TCB) inOrder(now Time, seg *Segment) {
 		}
 		t.fillGap()
 	}
-	if t.is(urgent) && t.rcv.nxt.AtOrAfter(t.rcv.up) {
-		t.clear(urgent)
-	}
+	t.urgentPassed()
 	if t.is(finKnown) && t.rcv.fin == t.rcv.nxt {
 		t.finArrives(now)
 		return
@@ -96,6 +94,10 @@ func (t *TCB) finArrives(now Time) {
 	t.rcv.adv = laterSeq(t.rcv.adv, t.rcv.nxt)
 	t.releaseOutOfOrder()
 	t.set(ackNow | finReceived)
+	if t.is(urgent) {
+		t.rcv.up = earlierSeq(t.rcv.up, t.rcv.fin)
+		t.urgentPassed()
+	}
 	switch t.state {
 	case StateEstablished:
 		t.move(now, StateCloseWait, WhyNone)

@@ -150,6 +150,43 @@ func TestPAWSForgetsAfter24Days(t *testing.T) {
 	d.expectRead(10)
 }
 
+// TestPAWSHoldsFor24Days: 5.5: not a day less, however long the connection is idle.
+func TestPAWSHoldsFor24Days(t *testing.T) {
+	d := inTS(t)
+	d.wait(24*24*time.Hour - time.Minute)
+	d.expectNothing()
+	d.stamped("P. 1(10) ack 1", 900)
+	d.expect(". 1 ack 1 <nop,nop,TS * 1000>")
+	d.expectReadError(nil)
+	d.wait(2 * time.Minute)
+	d.stamped("P. 1(10) ack 1", 900)
+	d.expectLate(". 1 ack 11 <nop,nop,TS * 900>")
+}
+
+// TestBlindTimestampDoesNotMoveTSRecent: a stranger's segment in the window, with an ACK
+// that cannot be or none, must not make the peer's own segments look old.
+func TestBlindTimestampDoesNotMoveTSRecent(t *testing.T) {
+	for _, c := range []struct{ blind, answer string }{
+		{"P. 1(10) ack 1000000", ". 1 ack 1"},
+		{"P. 1(10) ack -1000000", ". 1 ack 1"},
+		{". 1 ack 1000000", ". 1 ack 1"},
+		{"P 1(10)", ""},
+		{"S 1", ". 1 ack 1"},
+		{"R 5", ". 1 ack 1"},
+	} {
+		t.Run(c.blind, func(t *testing.T) {
+			d := inTS(t)
+			d.stamped(c.blind, 1000+1<<30)
+			if c.answer != "" {
+				d.expect(c.answer + " <nop,nop,TS * 1000>")
+			}
+			d.stamped("P. 1(10) ack 1", 1001)
+			d.expectLate(". 1 ack 11 <nop,nop,TS * 1001>")
+			d.expectRead(10)
+		})
+	}
+}
+
 // TestPAWSAppliesToBareAcks: a bare ACK with an old timestamp, reordered on its way,
 // is dropped and answered like any segment (5.3, R1).
 func TestPAWSAppliesToBareAcks(t *testing.T) {

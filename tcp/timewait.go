@@ -21,6 +21,13 @@ func (t *TCB) enterTimeWait(now Time) {
 // timeWaitArrives handles what TIME-WAIT treats in its own way and reports whether seg
 // has been dealt with.
 func (t *TCB) timeWaitArrives(now Time, seg *Segment) bool {
+	if seg.Flags.Has(RST) {
+		// RFC 1337, fix 1. RFC 9293 would close; but the peer, CLOSED by now, answers
+		// each of our answers to an old duplicate by a reset that fits, and the next
+		// connection would meet the duplicates that TIME-WAIT is there to outlive.
+		t.drop(now, WhyBadReset)
+		return true
+	}
 	if seg.Flags&(SYN|RST|ACK) == SYN && t.reusable(seg) {
 		// The connection goes; the driver finds it Done and takes the SYN to the
 		// listener (MAY-2; RFC 6191).

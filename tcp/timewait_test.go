@@ -58,6 +58,22 @@ func TestTimeWaitIsNotProlongedByOthers(t *testing.T) {
 	d.expectClosed(nil)
 }
 
+// TestTimeWaitIsNotAssassinated: RFC 1337: an old duplicate is answered, the peer, which
+// has forgotten the connection, answers that by a reset that fits exactly, and TIME-WAIT
+// goes on to its end.
+func TestTimeWaitIsNotAssassinated(t *testing.T) {
+	d := inState(t, tcp.StateTimeWait)
+	d.wait(10 * time.Second)
+	d.send("P. -1000(500) ack 1")
+	d.expect(". 2 ack 2")
+	d.send("R 2") // SEG.ACK of that, as CLOSED makes it
+	d.expectNothing()
+	d.wait(50*time.Second - 1)
+	d.expectState(tcp.StateTimeWait)
+	d.send("F. 1 ack 2")
+	d.expect(". 2 ack 2")
+}
+
 // TestTimeWaitFromClosing: the timer starts when the last ACK comes.
 func TestTimeWaitFromClosing(t *testing.T) {
 	d := inState(t, tcp.StateClosing)
