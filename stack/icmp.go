@@ -94,25 +94,6 @@ func (e *engine) echoError(now mono.Time, q *pathError) bool {
 // hard reports whether an error says that trying again is no use.
 func hard(k ip.ErrorKind) bool { return k == ip.ErrorPort || k == ip.ErrorProtocol }
 
-// udpError tells a dialed socket that nobody listens at its peer. Other sockets are not
-// told, as on Linux, for the error does not say which of their datagrams it was. That the
-// path is narrow is heeded for any socket that may have sent the datagram.
-func (e *engine) udpError(now mono.Time, q *pathError, local, remote netip.AddrPort) bool {
-	u, ok := e.s.sockets.lookup(local.Addr(), local.Port())
-	if !ok || u.connected() && u.peer != remote {
-		return false
-	}
-	if q.Class == ip.ErrorMTU {
-		e.s.tooBig(now, q.Quote)
-		return true
-	}
-	if !hard(q.Kind) || !u.connected() {
-		return false
-	}
-	u.refuse()
-	return true
-}
-
 // tcpError ends an attempt to connect when the destination says that it does not take
 // TCP or the port. Otherwise, and for connections that exist, ICMP errors are hints that
 // change nothing (RFC 1122, section 4.2.3.9; RFC 5927): retransmission goes on.

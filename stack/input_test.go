@@ -259,7 +259,7 @@ func TestChecksumStateOfTheDeviceIsBelieved(t *testing.T) {
 				b[27] ^= 0xff // the checksum
 				w.dev.Queues()[0].Write([]link.Frame{{Data: b, Offload: link.Offload{Checksum: test.state, ChecksumStart: 20, ChecksumOffset: 6}}})
 				w.want()
-				if got := u.(*UDPConn).queue.Len(); got != test.want {
+				if got := u.(*UDPConn).queue.len(); got != test.want {
 					t.Errorf("%d datagrams arrived, want %d", got, test.want)
 				}
 			})

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
-	"syscall"
 
 	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/checksum"
@@ -12,7 +11,6 @@ import (
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
 	"github.com/a644562b/portico/tcp"
-	"github.com/a644562b/portico/udp"
 )
 
 // outbox is the memory that a packet is put together in, so that sending allocates
@@ -104,27 +102,6 @@ func (s *Stack) sendPieces(r route, o *outbox) {
 	if err != nil {
 		s.count.drop(dropTransmit)
 	}
-}
-
-// sendDatagram sends a UDP datagram, or returns EMSGSIZE when it does not fit the MTU:
-// nothing is sent in fragments.
-func (s *Stack) sendDatagram(src, dst netip.AddrPort, payload []byte) error {
-	r := s.routeTo(dst.Addr(), uint64(src.Port()))
-	hlen := headerLen(dst.Addr())
-	length := udp.HeaderLen + len(payload)
-	if hlen+length > min(r.via.mtuTo(dst.Addr()), 65535) {
-		return syscall.EMSGSIZE
-	}
-	o := getOutbox()
-	defer o.put()
-	o.parts[0] = payload
-	b := udp.AppendHeader(o.header[:hlen], src.Port(), dst.Port(), src.Addr(), dst.Addr(), o.parts[:]...)
-	h := ip.Header{Src: src.Addr(), Dst: dst.Addr(), Protocol: ip.UDP, TTL: s.cfg.TTL, DF: true}
-	h.Append(o.header[:0], length)
-	o.frame[0] = link.Frame{Data: b, Payload: o.parts[:]}
-	s.count.udpOut.Add(1)
-	s.transmit(r, o.frame[:])
-	return nil
 }
 
 // sendMessage sends an ICMP or ICMPv6 message.

@@ -50,7 +50,7 @@ type Stack struct {
 
 	conns     *flowtable.Table[*Conn]
 	listeners portTable[*Listener]
-	sockets   portTable[*UDPConn]
+	sockets   udpTable
 	pings     pings
 	timers    timers
 	errorRate errorRate
@@ -95,6 +95,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.device.init(s, dev)
 	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true}}))
 	s.loop.local = true
+	s.sockets.init()
 	s.timers.init()
 	s.drain.init()
 	s.paths.init()

@@ -3,31 +3,74 @@ package stack
 import (
 	"net/netip"
 
+	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
 	"github.com/a644562b/portico/udp"
 )
 
-// udp takes in a UDP datagram, the payload of f.
+// udp takes in a UDP datagram, the payload of f, or several in one super-segment.
 func (e *engine) udp(f *link.Frame, payload []byte, broadcast bool) {
-	src, dst := e.header.Src, e.header.Dst
-	h, data, why := udp.Parse(payload, src, dst, f.Checksum == link.ChecksumNone)
+	h := &e.header
+	head, data, why := udp.Parse(payload, h.Src, h.Dst, f.Checksum == link.ChecksumNone)
 	if why != udp.DropNone {
 		e.s.count.dropUDP(why)
 		return
 	}
-	e.s.count.udpIn.Add(1)
-	// A broadcast is for whoever takes any address.
-	find := dst
-	if broadcast {
-		find = netip.IPv4Unspecified()
+	d := datagram{from: netip.AddrPortFrom(h.Src, head.SrcPort), to: h.Dst, ttl: h.TTL, tos: h.TOS}
+	size := len(data)
+	if f.GSO == link.GSOUDP && f.GSOSize != 0 && size > 0 {
+		size = int(f.GSOSize)
 	}
-	u, ok := e.s.sockets.lookup(find, h.DstPort)
-	if ok && u.deliver(data, netip.AddrPortFrom(src, h.SrcPort)) {
+	segments := uint64(1)
+	if size > 0 {
+		segments = uint64((len(data) + size - 1) / size)
+	}
+	e.s.count.udpIn.Add(segments)
+	taken := false
+	if broadcast {
+		taken = e.spread(d, head.DstPort, data, size)
+	} else if u := e.s.sockets.lookup(netip.AddrPortFrom(h.Dst, head.DstPort), d.from); u != nil {
+		taken = u.deliver(d, data, size)
+	}
+	if taken {
 		return
 	}
 	e.s.count.drop(dropUDPClosed)
 	if !broadcast {
 		e.unreachable(ip.PortUnreachable, f)
 	}
+}
+
+// spread gives what was broadcast to every socket of the port that takes any address.
+func (e *engine) spread(d datagram, port uint16, data []byte, size int) (taken bool) {
+	e.s.sockets.each(port, func(u *UDPConn) {
+		if u.awaits(netip.IPv4Unspecified(), false) && u.deliver(d, data, size) {
+			taken = true
+		}
+	})
+	return taken
+}
+
+// udpError tells a dialed socket what happened to a datagram of its own, where Linux
+// does: errors that may pass by themselves are not told (RFC 1122, section 4.1.3.3). Other
+// sockets are not told, for the error does not say which of their datagrams it was. That the
+// path is narrow is heeded for any socket that may have sent the datagram.
+func (e *engine) udpError(now mono.Time, q *pathError, local, remote netip.AddrPort) bool {
+	u := e.s.sockets.lookup(local, remote)
+	if u == nil {
+		return false
+	}
+	switch {
+	case q.Class == ip.ErrorMTU:
+		e.s.tooBig(now, q.Quote)
+		if u.connected() {
+			u.tooBig()
+		}
+	case u.connected() && (q.Class == ip.ErrorHard || q.Kind == ip.ErrorProtocol || q.Kind == ip.ErrorParameter):
+		u.fail(q.Errno)
+	default:
+		return false
+	}
+	return true
 }

@@ -156,7 +156,7 @@ func TestConnectedSocketHearsOnlyItsPeer(t *testing.T) {
 		u.WriteTo([]byte("for you"), c.LocalAddr())
 		wantRead(t, c, "for you")
 		synctest.Wait()
-		if n := c.queue.Len(); n != 0 {
+		if n := c.queue.len(); n != 0 {
 			t.Errorf("%d more datagrams", n)
 		}
 	})
@@ -281,7 +281,7 @@ func TestBroadcastIsSentAndReceived(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := one.queue.Len(); n != 0 {
+		if n := one.queue.len(); n != 0 {
 			t.Errorf("a socket of one address got %d broadcasts", n)
 		}
 		if n := h.server.Stats().ICMPOut; n != 0 {

@@ -85,27 +85,39 @@ func Append(b []byte, srcPort, dstPort uint16, src, dst netip.Addr, payload ...[
 }
 
 // AppendHeader appends the header of a datagram that carries the payload, checksum
-// included, and not the payload itself, for who gathers it when writing. A computed
-// checksum of 0 is sent as 0xffff (RFC 768). The caller keeps the payload within
-// MaxPayload4 or MaxPayload; beyond MaxPayload the length field sticks at 65535, and the
-// receiver will drop the datagram.
+// included, and not the payload itself, for who gathers it when writing. The caller keeps
+// the payload within MaxPayload4 or MaxPayload; beyond MaxPayload the length field sticks
+// at 65535, and the receiver will drop the datagram.
 func AppendHeader(b []byte, srcPort, dstPort uint16, src, dst netip.Addr, payload ...[]byte) []byte {
-	length := HeaderLen
+	n := 0
 	for _, p := range payload {
-		length += len(p)
+		n += len(p)
 	}
-	length = min(length, HeaderLen+MaxPayload)
 	start := len(b)
-	b = append(b, make([]byte, HeaderLen)...)
+	b = AppendUnsummed(b, srcPort, dstPort, n)
 	h := b[start:]
-	binary.BigEndian.PutUint16(h[offSrcPort:], srcPort)
-	binary.BigEndian.PutUint16(h[offDstPort:], dstPort)
-	binary.BigEndian.PutUint16(h[offLength:], uint16(length))
-	sum := checksum.Sum(checksum.PseudoHeader(src, dst, protocol, length), h)
-	sum = ^checksum.SumSlices(sum, payload...)
-	if sum == 0 {
-		sum = 0xffff
-	}
-	binary.BigEndian.PutUint16(h[OffChecksum:], sum)
+	sum := checksum.Sum(checksum.PseudoHeader(src, dst, protocol, lengthOf(n)), h)
+	binary.BigEndian.PutUint16(h[OffChecksum:], Complete(checksum.SumSlices(sum, payload...)))
 	return b
 }
+
+// AppendUnsummed appends the header of a datagram with n bytes of payload and 0 for its
+// checksum, for who sums, or leaves it to the device. The limits are those of AppendHeader.
+func AppendUnsummed(b []byte, srcPort, dstPort uint16, n int) []byte {
+	b = binary.BigEndian.AppendUint16(b, srcPort)
+	b = binary.BigEndian.AppendUint16(b, dstPort)
+	b = binary.BigEndian.AppendUint16(b, uint16(lengthOf(n)))
+	return append(b, 0, 0)
+}
+
+// Complete makes the checksum to send of the sum of pseudo-header, header and payload: its
+// complement, of which 0 is sent as 0xffff (RFC 768).
+func Complete(sum uint16) uint16 {
+	if sum = ^sum; sum == 0 {
+		return 0xffff
+	}
+	return sum
+}
+
+// lengthOf is the length field for n bytes of payload.
+func lengthOf(n int) int { return min(HeaderLen+n, HeaderLen+MaxPayload) }

@@ -1,0 +1,76 @@
+package stack
+
+import (
+	"context"
+	"net"
+)
+
+// ListenConfig has the settings of a UDP socket that must be there before its port is
+// taken. The zero value of every field but Stack is its default.
+type ListenConfig struct {
+	Stack *Stack
+	// ReuseAddr lets sockets that all have it share a port (SO_REUSEADDR). What is
+	// broadcast or sent to a group reaches all of them that take it, what is sent to one
+	// host only the one bound last.
+	ReuseAddr bool
+	// ReusePort lets sockets that all have it share a port (SO_REUSEPORT). What is sent
+	// to one host is spread over them by flow.
+	ReusePort bool
+}
+
+// ListenPacket is Stack.ListenPacket with these settings.
+func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	u, err := lc.listenPacket(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// ListenPacket opens a UDP socket. The networks are "udp", "udp4" and "udp6"; the address
+// and the errors are as for Listen. The address of a group stands for all addresses of the
+// stack, with a port that is shared as by ReuseAddr, as in net; the group is not joined.
+// The result is a *UDPConn.
+func (s *Stack) ListenPacket(network, address string) (net.PacketConn, error) {
+	lc := ListenConfig{Stack: s}
+	return lc.ListenPacket(context.Background(), network, address)
+}
+
+func (lc *ListenConfig) listenPacket(ctx context.Context, network, address string) (*UDPConn, error) {
+	transport, f, err := parseNetwork(network)
+	if err == nil && transport != networkUDP {
+		err = &net.AddrError{Err: unexpectedType, Addr: address}
+	}
+	if err == nil && ctx.Err() != nil {
+		err = contextError(ctx.Err())
+	}
+	if err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	s := lc.Stack
+	b, err := s.parseBinding(network, f, address)
+	if err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	shared := lc.reuse()
+	if b.addr.IsMulticast() {
+		b, shared = binding{families: b.families, port: b.port}, shared|reuseAddr
+	}
+	u := newUDPConn(s, network, b)
+	u.reuse = shared
+	if err := s.bind(func() error { return s.sockets.add(u, s.cfg.PortRange) }, &b); err != nil {
+		return nil, opError("listen", network, nil, bindingAddr(transport, &b), err)
+	}
+	return u, nil
+}
+
+func (lc *ListenConfig) reuse() reuse {
+	var r reuse
+	if lc.ReuseAddr {
+		r |= reuseAddr
+	}
+	if lc.ReusePort {
+		r |= reusePort
+	}
+	return r
+}

@@ -1,0 +1,94 @@
+package stack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+
+	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/ip"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/udp"
+)
+
+// outgoing is how a datagram is to be sent.
+type outgoing struct {
+	src, dst netip.AddrPort
+	udpOptions
+}
+
+// sendDatagram sends a UDP datagram whose payload are the parts, or as many as out.segment
+// makes of it. The errors are errnos of sendmsg: EMSGSIZE when it does not fit, EINVAL when
+// there would be too many.
+func (s *Stack) sendDatagram(out *outgoing, parts [][]byte, o *outbox) error {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	if n > maxDatagram(out.dst.Addr()) {
+		return syscall.EMSGSIZE
+	}
+	r := s.routeTo(out.dst.Addr(), uint64(out.src.Port()))
+	hlen := headerLen(out.dst.Addr())
+	segments := 1
+	piece := n
+	if out.segment != 0 && n > out.segment {
+		piece = out.segment
+		if segments = (n + piece - 1) / piece; segments > maxSegments {
+			return syscall.EINVAL
+		}
+	}
+	if hlen+udp.HeaderLen+piece > s.datagramMTU(r, out) {
+		return syscall.EMSGSIZE
+	}
+	s.frameDatagram(r, out, parts, n, o)
+	f := &o.frame[0]
+	if segments > 1 {
+		f.GSO, f.GSOSize, f.HeaderLen = link.GSOUDP, uint16(piece), uint16(hlen+udp.HeaderLen)
+	}
+	s.count.udpOut.Add(uint64(segments))
+	if f.GSO != link.GSONone && !r.via.dev.Caps().USO {
+		s.sendPieces(r, o)
+		return nil
+	}
+	s.transmit(r, o.frame[:])
+	return nil
+}
+
+// datagramMTU is how long a packet may be that is not to be cut into fragments.
+func (s *Stack) datagramMTU(r route, out *outgoing) int {
+	mtu := r.via.mtuTo(out.dst.Addr())
+	if out.pathMTU == PathMTUWant || out.pathMTU == PathMTUDo {
+		mtu = min(mtu, s.pathMTU(r, out.dst.Addr()).MTU)
+	}
+	return mtu
+}
+
+// maxDatagram is the most payload in bytes that a datagram to dst can have.
+func maxDatagram(dst netip.Addr) int {
+	if dst.Is4() {
+		return udp.MaxPayload4
+	}
+	return udp.MaxPayload
+}
+
+// frameDatagram puts the headers of a datagram with n bytes of payload, and the payload,
+// into the outbox.
+func (s *Stack) frameDatagram(r route, out *outgoing, parts [][]byte, n int, o *outbox) {
+	src, dst := out.src.Addr(), out.dst.Addr()
+	hlen := headerLen(dst)
+	f := &o.frame[0]
+	*f = link.Frame{Payload: parts}
+	b := udp.AppendUnsummed(o.header[:hlen], out.src.Port(), out.dst.Port(), n)
+	sum := checksum.PseudoHeader(src, dst, uint8(ip.UDP), udp.HeaderLen+n)
+	if r.via.dev.Caps().Checksum {
+		f.Checksum = link.ChecksumPartial
+		f.ChecksumStart, f.ChecksumOffset = uint16(hlen), udp.OffChecksum
+	} else {
+		sum = udp.Complete(checksum.SumSlices(checksum.Sum(sum, b[hlen:]), parts...))
+	}
+	binary.BigEndian.PutUint16(b[hlen+udp.OffChecksum:], sum)
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.UDP, TTL: out.ttl, TOS: out.tos, DF: out.pathMTU != PathMTUDont}
+	h.Append(o.header[:0], udp.HeaderLen+n)
+	f.Data = b
+}
