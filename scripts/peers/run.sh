@@ -24,7 +24,8 @@ usage() {
 	                        routed and relay. Neither sender can notice it locally
 	  --seed N              of the relay's losses                              (1)
 
-	  --tests "LIST"        MODE:CONNECTIONS …, see cmd/load
+	  --tests "LIST"        MODE:CONNECTIONS …, see cmd/load; -: read them from standard input, one
+	                        a line, and print the measurement of each when it is there
 	  --seconds N           each test                                          (4)
 	  --runs N              repetitions                                        (1)
 	  --mtu N               (1500)
@@ -279,7 +280,7 @@ measure() {
 	local mode=${1%%:*} size=64 duration=${seconds}s drain=60s before limit status=0
 	case $mode in
 	idle) duration=2s ;;
-	verify) size=16 drain=30s ;;
+	verify) size=16 drain=10s ;;
 	esac
 	limit=$((seconds + 100))
 	before=$(drops)
@@ -342,12 +343,29 @@ tell_losses() {
 	fi
 }
 
+# dictated: the tests that somebody says on standard input, until it ends.
+dictated() {
+	local t
+	start_peer "$@"
+	while read -r t <&3; do
+		one_test "$t" "$@" || bad=1
+		cat "$tmp/line"
+	done
+	stop_peer
+}
+
 path_name=$path
 [[ $path != relay ]] || path_name=${rtt}ms
+exec 3<&0 </dev/null
 make_path
 touch "$out"
 first=$(wc -l <"$out")
 bad=0
+if [[ $tests == - ]]; then
+	dictated "$@"
+	tell_losses
+	exit $bad
+fi
 for ((i = 0; i < runs; i++)); do
 	start_peer "$@"
 	for t in $tests; do

@@ -130,7 +130,7 @@ func (t *table) markdown() string {
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString(t.notes())
+	b.WriteString(result.Notes(t.lines, t.other))
 	return b.String()
 }
 
@@ -169,33 +169,4 @@ func mbit(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
-}
-
-// notes say what a reader must know of the measurements.
-func (t *table) notes() string {
-	var failed, noisy, dropped int
-	var samples []string
-	for i := range t.lines {
-		l := &t.lines[i]
-		if !l.OK() {
-			failed++
-			samples = append(samples, fmt.Sprintf("- %s, %s, loss %s, %s:%d, round %d: %s",
-				l.Label, l.Path, l.Loss, l.Mode, l.Conns, l.Round, l.ErrSample))
-		}
-		if l.Foreign >= result.Noisy {
-			noisy++
-		}
-		if l.Dropped() > 0 {
-			dropped++
-		}
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%d measurements; in %d of them others used %.0f %% of the cores or more, in %d an interface on the way dropped packets that nobody asked it to drop, %d failed",
-		len(t.lines), noisy, result.Noisy*100, dropped, failed)
-	if failed == 0 {
-		b.WriteString(".\n")
-		return b.String()
-	}
-	fmt.Fprintf(&b, " (those of %s count as 0):\n\n%s\n", t.other, strings.Join(samples, "\n"))
-	return b.String()
 }
