@@ -105,7 +105,7 @@ func (t *TCB) acknowledged(now Time, seg *Segment) {
 	t.unanswered += int32(news.deliveredBytes)
 	if news.acked > 0 {
 		t.armProbe(now)
-		t.tuneSendBuffer()
+		t.tuneSendBuffer(now, news.acked)
 	}
 }
 

@@ -67,7 +67,8 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 	return n, nil
 }
 
-func (t *TCB) writeRoom() int {
+// writeLimit is how much the send buffer may hold now.
+func (t *TCB) writeLimit() int {
 	limit := int(t.sendLimit)
 	switch {
 	case !t.params.Budget.Short():
@@ -76,12 +77,16 @@ func (t *TCB) writeRoom() int {
 	default:
 		limit = min(limit, 4*int(t.mss))
 	}
-	return max(0, limit-t.sendBuf.Len())
+	return limit
 }
 
-// Writable reports whether Write would take a byte or return an error.
+func (t *TCB) writeRoom() int { return max(0, t.writeLimit()-t.sendBuf.Len()) }
+
+// Writable reports whether a writer that waits should be woken: Write would return an
+// error, or take a quarter of what the buffer holds. (For less it would be woken by every
+// ACK.)
 func (t *TCB) Writable() bool {
-	return t.err != nil || t.is(finQueued) || t.state == StateClosed || t.writeRoom() > 0
+	return t.err != nil || t.is(finQueued) || t.state == StateClosed || 4*t.writeRoom() >= t.writeLimit()
 }
 
 // Read is RECEIVE (3.10.3): it copies what is there to p and returns how many bytes
@@ -94,6 +99,10 @@ func (t *TCB) Read(now Time, p []byte) (int, error) {
 		t.urgentPassed()
 		t.charge()
 		t.tuneReceiveBuffer(now, n)
+		t.clear(readerWaits)
+		if t.is(ackSoon) && t.secondSegment() {
+			t.set(ackNow) // it waited for this call, see ackText
+		}
 		t.readerMadeRoom()
 		return n, nil
 	}
@@ -107,6 +116,7 @@ func (t *TCB) Read(now Time, p []byte) (int, error) {
 	case t.state == StateClosed:
 		return 0, ErrNotConnected
 	}
+	t.set(readerWaits)
 	return 0, nil
 }
 

@@ -134,6 +134,7 @@ type TCB struct {
 	ecnPoint   Seq               // SND.NXT at the last reaction to ECN
 	paceAt     Time              // the next segment may leave then
 	tune       receiveTuning
+	tried      *bufferTrials // nil until a buffer seems small on a short path
 
 	timers        timers
 	keepAlive     *KeepAlive // nil: off
@@ -184,6 +185,7 @@ const (
 	fixedSend                              // the application has set the buffer's size
 	fixedReceive                           // likewise
 	urgent                                 // RCV.UP is ahead of the reader
+	readerWaits                            // Read has found nothing: the reader will be back
 )
 
 func (t *TCB) is(c condition) bool { return t.flags&c != 0 }

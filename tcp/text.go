@@ -66,14 +66,26 @@ func (t *TCB) inOrder(now Time, seg *Segment) {
 		t.finArrives(now)
 		return
 	}
-	// RFC 5681, 4.2: at once when a gap is filled, in whole or part, and for every
-	// second segment of full size; else an ACK may wait.
-	if filledGap || t.rcv.nxt.Sub(t.rcv.acked) >= 2*int(t.rcv.mss) {
+	t.ackText(now, filledGap)
+}
+
+// ackText decides when what has arrived in order is acknowledged (RFC 5681, 4.2): at once
+// when a gap is filled, in whole or part, and for every second segment of full size; else
+// an ACK may wait. Where a reader waits for the data the ACK leaves with its Read, as on
+// Linux, and tells of the room too: two segments would have done the work of one. But
+// before half of the window is used up it leaves in any case.
+func (t *TCB) ackText(now Time, filledGap bool) {
+	switch {
+	case filledGap,
+		t.secondSegment() && (!t.is(readerWaits) || t.rcv.nxt.Sub(t.rcv.acked) >= t.rcvWnd()):
 		t.set(ackNow)
-	} else {
+	default:
 		t.ackLater(now)
 	}
 }
+
+// secondSegment reports whether two segments of full size wait for an ACK (SHLD-19).
+func (t *TCB) secondSegment() bool { return t.rcv.nxt.Sub(t.rcv.acked) >= 2*int(t.rcv.mss) }
 
 // deliver adds the payload of a segment that is in order to the reader's queue.
 func (t *TCB) deliver(seg *Segment) {

@@ -80,6 +80,7 @@ func (t *TCB) expire(now Time, kind timerKind) {
 	case timerDelayedAck:
 		if t.is(ackSoon) {
 			t.set(ackNow)
+			t.clear(readerWaits) // it did not come
 		}
 	case timerReorder:
 		t.reorderTimeout(now)

@@ -20,6 +20,11 @@ type receiveTuning struct {
 // next one.
 func (t *TCB) tuneReceiveBuffer(now Time, n int) {
 	u := &t.tune
+	fixed := t.is(fixedReceive) || t.params.Budget.Short()
+	if t.tried != nil && !fixed && t.shortPath() {
+		t.recvLimit = int32(t.tried.receive.moved(now, n, int(t.recvLimit), t.params.ReceiveBufferMax))
+		return
+	}
 	u.taken += int32(min(n, maxBuffer))
 	rtt := u.rtt
 	if rtt == 0 {
@@ -30,10 +35,13 @@ func (t *TCB) tuneReceiveBuffer(now Time, n int) {
 	}
 	want := 2*int(u.taken) + 16*int(t.mss)
 	u.taken, u.since = 0, now
-	if t.is(fixedReceive) || want <= int(t.recvLimit) || t.params.Budget.Short() {
-		return
+	switch {
+	case fixed || want <= int(t.recvLimit):
+	case t.shortPath():
+		t.trials()
+	default:
+		t.recvLimit = int32(min(want, t.params.ReceiveBufferMax))
 	}
-	t.recvLimit = int32(min(want, t.params.ReceiveBufferMax))
 }
 
 // measureReceiver takes the round trip that data with a timestamp of ours shows.
@@ -54,12 +62,17 @@ func (t *TCB) measureReceiver(now Time, seg *Segment) {
 }
 
 // tuneSendBuffer lets the buffer hold two congestion windows: one in flight and one to
-// follow it.
-func (t *TCB) tuneSendBuffer() {
+// follow it. n is how many bytes were acknowledged.
+func (t *TCB) tuneSendBuffer(now Time, n int) {
 	if t.is(fixedSend) || t.cc == nil || t.params.Budget.Short() {
 		return
 	}
-	if want := 2 * t.cc.Window(); want > int(t.sendLimit) {
+	want := 2 * t.cc.Window()
+	switch {
+	case want <= int(t.sendLimit):
+	case t.shortPath():
+		t.sendLimit = int32(t.trials().send.moved(now, n, int(t.sendLimit), min(want, t.params.SendBufferMax)))
+	default:
 		t.sendLimit = int32(min(want, t.params.SendBufferMax))
 	}
 }

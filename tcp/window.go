@@ -67,9 +67,8 @@ func (t *TCB) advertise() uint16 {
 }
 
 // readerMadeRoom is called when the application has read: it decides whether the peer
-// should hear of the room at once. The steps are larger than the RFC's least, so that
-// a fast reader does not answer every segment twice; an emptied buffer of which less
-// than half is promised is always worth telling.
+// should hear of the room at once. The steps are larger than the RFC's least: as on Linux
+// the window must double, so that a fast reader does not answer every segment twice.
 func (t *TCB) readerMadeRoom() {
 	switch t.state {
 	case StateEstablished, StateFinWait1, StateFinWait2:
@@ -77,7 +76,7 @@ func (t *TCB) readerMadeRoom() {
 		return
 	}
 	limit := min(int(t.recvLimit), 65535<<t.rcv.shift)
-	step := max(limit/4, min(2*int(t.mss), limit/2))
+	step := max(t.rcvWnd(), min(2*int(t.mss), limit/2))
 	if t.params.Budget.Short() {
 		step = min(step, 2*int(t.mss)) // the window is kept small
 	}
