@@ -12,7 +12,7 @@ import (
 
 // idleCost bounds the heap in bytes of an idle connection. Two thirds of it are the TCB; a
 // buffer of any kind would not fit.
-const idleCost = 1536
+const idleCost = 1024
 
 // TestIdleConnectionHoldsNoBuffer counts the whole heap, tables and listener included, for
 // connections that have carried data both ways and are idle. A blocked call would add its

@@ -10,12 +10,10 @@ func (t *TCB) ackArrives(now Time, seg *Segment) bool {
 	if t.state == StateSynReceived {
 		if !seg.Ack.After(t.snd.una) || seg.Ack.After(t.snd.nxt) {
 			t.drop(now, WhyBadAck)
-			if len(t.replies) < maxReplies {
-				t.replies = append(t.replies, Segment{
-					SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
-					Seq: seg.Ack, Flags: RST,
-				})
-			}
+			t.reply(Segment{
+				SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
+				Seq: seg.Ack, Flags: RST,
+			})
 			return false
 		}
 		t.windowFrom(seg)
@@ -122,7 +120,9 @@ func (t *TCB) newRound() bool {
 func (t *TCB) advance(now Time, ack Seq, news *ackNews) {
 	start, end := t.bufStart(), t.dataEnd()
 	t.recovery.wasLimited = t.snd.una.Before(t.recovery.limited)
-	t.scoreboard.ack(ack, news)
+	if t.scoreboard.ack(ack, news); len(t.scoreboard.all()) == 0 {
+		t.forgetSent()
+	}
 	t.snd.una = ack
 	t.set(synAcked)
 	// Numbers that are compared with SND.UNA must not fall 2^31 behind it.
@@ -167,9 +167,9 @@ func (t *TCB) measure(now Time, news *ackNews) time.Duration {
 	}
 	rtt = max(rtt, time.Microsecond)
 	flightSegs := t.snd.nxt.Sub(t.snd.una) / max(2*t.sendMSS(), 1)
-	t.rtt.sample(rtt, flightSegs)
+	t.rtt.sample(t.params, rtt, flightSegs)
 	if t.observer != nil {
-		t.observer(&Event{Time: now, Kind: EventRTT, RTT: rtt, SRTT: t.rtt.srtt, RTO: t.rtt.rto()})
+		t.observer(&Event{Time: now, Kind: EventRTT, RTT: rtt, SRTT: t.rtt.srtt, RTO: t.rto()})
 	}
 	return rtt
 }

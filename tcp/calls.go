@@ -3,7 +3,6 @@ package tcp
 import (
 	"errors"
 	"io"
-	"time"
 )
 
 // The user calls (RFC 9293, 3.10.1 to 3.10.6). None waits; what they want to send comes
@@ -173,7 +172,7 @@ func (t *TCB) Close(now Time) {
 	case t.state == StateClosed:
 	case t.state == StateListen, t.state == StateSynSent:
 		t.end(now, nil, WhyNone)
-	case unread, t.lingerTimeout < 0:
+	case unread, t.settings().linger < 0:
 		t.abort(now, ErrAborted, WhyAborted)
 	default:
 		if !t.is(finQueued) {
@@ -182,8 +181,8 @@ func (t *TCB) Close(now Time) {
 		if t.state == StateFinWait2 {
 			t.timers.arm(timerLife, now.Add(t.params.FinWait2))
 		}
-		if t.lingerTimeout > 0 && t.state != StateTimeWait {
-			t.timers.arm(timerLinger, now.Add(t.lingerTimeout))
+		if d := t.settings().linger; d > 0 && t.state != StateTimeWait {
+			t.timers.arm(timerLinger, now.Add(d))
 		}
 	}
 }
@@ -211,74 +210,4 @@ func (t *TCB) abort(now Time, err error, why Why) {
 		err = nil
 	}
 	t.end(now, err, why)
-}
-
-// SetNoDelay turns Nagle off or on (MUST-17). It is on at first.
-func (t *TCB) SetNoDelay(_ Time, on bool) { t.setTo(noDelay, on) }
-
-// SetKeepAlive changes the keep-alive settings (MUST-24, MUST-27). Zero fields of k
-// mean the defaults.
-func (t *TCB) SetKeepAlive(now Time, k KeepAlive) {
-	t.keepAlive = nil
-	if k.Enable {
-		k = k.withDefaults()
-		t.keepAlive = &k
-	}
-	t.probes = 0
-	if t.params != nil {
-		t.armKeepAlive(now)
-	}
-}
-
-// SetUserTimeout is how long data may stay unacknowledged before the connection is given
-// up, instead of R2 (RFC 9293, 3.8.3, MUST-21). 0 means R2.
-func (t *TCB) SetUserTimeout(now Time, d time.Duration) {
-	t.userTimeout = max(d, 0)
-	if t.params != nil && t.timers.armed(timerRetransmit) {
-		t.armRetransmit(now)
-	}
-}
-
-// SetLinger is what Close does with data that is not delivered: at 0 it resets the
-// connection at once; above, it gives the peer that long; below (the default), as long
-// as the connection lives.
-func (t *TCB) SetLinger(d time.Duration) {
-	switch {
-	case d < 0:
-		t.lingerTimeout = 0
-	case d == 0:
-		t.lingerTimeout = -1
-	default:
-		t.lingerTimeout = d
-	}
-}
-
-// SetCongestion changes the controller of the connection; the new one takes over the
-// window. nil means the stack's.
-func (t *TCB) SetCongestion(now Time, control CongestionControl) {
-	t.control = control
-	if t.cc == nil {
-		return
-	}
-	if control == nil {
-		control = t.params.Congestion
-	}
-	s := t.congestionSetup()
-	s.Window, s.Ssthresh = t.cc.Window(), t.cc.Ssthresh()
-	t.cc = control(s)
-	t.observeCwnd(now, WhyNone)
-}
-
-// SetSendBuffer fixes how many bytes Write takes beyond what is acknowledged.
-func (t *TCB) SetSendBuffer(n int) {
-	t.sendLimit = int32(clampBuffer(n))
-	t.set(fixedSend)
-}
-
-// SetReceiveBuffer fixes how many bytes wait for the reader at most. What has been
-// promised to the peer already stays promised.
-func (t *TCB) SetReceiveBuffer(_ Time, n int) {
-	t.recvLimit = int32(clampBuffer(n))
-	t.set(fixedReceive)
-	t.readerMadeRoom()
 }

@@ -12,6 +12,14 @@ type challengeLimit struct {
 
 const challengePeriod = 5 * time.Second
 
+// mayChallenge counts one and reports whether it may be sent.
+func (t *TCB) mayChallenge(now Time) bool {
+	if t.challenges == nil {
+		t.challenges = new(challengeLimit)
+	}
+	return t.challenges.allow(now, t.params.ChallengeAcks)
+}
+
 // allow counts one and reports whether it may be sent.
 func (c *challengeLimit) allow(now Time, limit int) bool {
 	if c.sent == 0 || now.Sub(c.since) >= challengePeriod {
@@ -27,7 +35,7 @@ func (c *challengeLimit) allow(now Time, limit int) bool {
 // challenge sends a challenge ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. An honest peer
 // that has lost its state answers it with a reset that fits.
 func (t *TCB) challenge(now Time) {
-	if t.challenges.allow(now, t.params.ChallengeAcks) {
+	if t.mayChallenge(now) {
 		t.set(ackNow | challengeDue)
 	}
 }

@@ -11,11 +11,11 @@ import (
 // Windows are computed in segments as in the RFC, in floating point, which neither
 // overflows nor loses what counts.
 type cubic struct {
-	mss     int
-	initial int
+	mss     int32
+	initial int32
 	hystart hystart
 	cubicWindow
-	before cubicWindow // what Undo goes back to
+	before *cubicWindow // what Undo goes back to; nil before the first reduction
 }
 
 // cubicWindow is the part of the state that a reduction changes.
@@ -24,7 +24,6 @@ type cubicWindow struct {
 	ssthresh  float64
 	wMax      float64 // W_max: where the last reduction began
 	wEst      float64 // W_est: what NewReno would have by now
-	cwndEpoch float64 // cwnd_epoch: where this epoch began
 	cwndPrior float64 // cwnd_prior: where the last reduction began, for alpha
 	k         float64 // K: seconds from the epoch to W_max
 	epoch     Time    // when congestion avoidance began, 0: not yet
@@ -41,7 +40,7 @@ const (
 // CUBIC makes the controller of RFC 9438, with HyStart++ (RFC 9406) in slow start: the
 // default, as on Linux.
 func CUBIC(s CongestionSetup) Congestion {
-	c := &cubic{mss: s.MSS, initial: s.Initial}
+	c := &cubic{mss: int32(s.MSS), initial: int32(s.Initial)}
 	c.cwnd, c.ssthresh = float64(s.window())/float64(s.MSS), math.Inf(1)
 	c.cwnd = min(c.cwnd, c.limit())
 	if s.ssthresh() < MaxWindow {
@@ -54,7 +53,7 @@ func CUBIC(s CongestionSetup) Congestion {
 func (c *cubic) Name() string        { return "cubic" }
 func (c *cubic) PacingRate() float64 { return 0 }
 
-func (c *cubic) Window() int { return max(c.mss, int(c.cwnd*float64(c.mss))) }
+func (c *cubic) Window() int { return max(int(c.mss), int(c.cwnd*float64(c.mss))) }
 
 func (c *cubic) Ssthresh() int {
 	if math.IsInf(c.ssthresh, 1) {
@@ -97,11 +96,11 @@ func (c *cubic) Acked(a Acked) {
 func (c *cubic) avoid(a Acked, segs float64) {
 	if c.epoch == 0 {
 		c.epoch = a.Now
-		c.cwndEpoch, c.wEst = c.cwnd, c.cwnd
+		c.wEst = c.cwnd
 		if c.wMax <= c.cwnd {
 			c.wMax, c.k = c.cwnd, 0
 		} else {
-			c.k = math.Cbrt((c.wMax - c.cwndEpoch) / cubicC)
+			c.k = math.Cbrt((c.wMax - c.cwnd) / cubicC) // cwnd_epoch is cwnd
 		}
 	}
 	// The Reno-friendly region (section 4.3).
@@ -144,7 +143,10 @@ func (c *cubic) Recovery(Time, int) {
 // as section 4.6 allows where the window does not grow unused: a loss among the last
 // segments of a burst does not cost the window of the next.
 func (c *cubic) reduce() {
-	c.before = c.cubicWindow
+	if c.before == nil {
+		c.before = new(cubicWindow)
+	}
+	*c.before = c.cubicWindow
 	c.hystart.stop()
 	c.cwndPrior = c.cwnd
 	if c.cwnd < c.wMax {
@@ -170,8 +172,11 @@ func (c *cubic) Timeout(_ Time, _ int, again bool) {
 
 // Undo (section 4.9).
 func (c *cubic) Undo(Time) {
+	if c.before == nil {
+		return
+	}
 	now := c.cubicWindow
-	c.cubicWindow = c.before
+	c.cubicWindow = *c.before
 	c.cwnd = max(c.cwnd, now.cwnd)
 	c.ssthresh = max(c.ssthresh, now.ssthresh)
 }

@@ -46,7 +46,7 @@ func (t *TCB) ecnArrives(seg *Segment) {
 		t.clear(ecnEchoing)
 	}
 	if seg.CE {
-		t.count.ceIn++
+		t.trouble().ceIn++
 		t.set(ecnEchoing | ackNow)
 	}
 }
@@ -61,7 +61,7 @@ func (t *TCB) ecnEcho(now Time, seg *Segment, acked int) {
 	}
 	t.ecnPoint = t.snd.nxt
 	t.set(cwrDue)
-	t.undo = undoState{} // what an earlier loss turns out to be no longer matters
+	t.undoForget()
 	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+acked, t.cc.Window()))
 	t.observeCwnd(now, WhyECN)
 }

@@ -8,8 +8,8 @@ import "time"
 type hystart struct {
 	lastMin, currentMin time.Duration // lastRoundMinRTT, currentRoundMinRTT
 	baseline            time.Duration // cssBaselineMinRtt
-	samples             int           // rttSampleCount
-	rounds              int           // of conservative slow start
+	samples             uint8         // rttSampleCount, as far as it matters
+	rounds              uint8         // of conservative slow start
 	conservative        bool
 	done                bool // only the first slow start is watched (section 4.3)
 }
@@ -57,7 +57,7 @@ func (h *hystart) acked(a Acked) (exit bool) {
 	}
 	if a.RTT > 0 {
 		h.currentMin = min(h.currentMin, a.RTT)
-		h.samples++
+		h.samples = min(h.samples+1, hystartSamples)
 	}
 	if h.samples < hystartSamples {
 		return false

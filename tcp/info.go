@@ -97,27 +97,31 @@ type Info struct {
 
 // Info takes a snapshot at now.
 func (t *TCB) Info(now Time) Info {
+	w := t.woes
+	if w == nil {
+		w = new(woes)
+	}
 	i := Info{
 		State: t.state, Local: t.ends.Local, Remote: t.ends.Remote, PassiveOpened: t.is(passiveOpen),
 		ISS: t.snd.iss, SndUna: t.snd.una, SndNxt: t.snd.nxt, SndWnd: int(t.snd.wnd),
 		IRS: t.rcv.irs, RcvNxt: t.rcv.nxt, RcvWnd: t.rcvWnd(),
 		SndMSS: t.sendMSS(), RcvMSS: int(t.mss), SndWndShift: t.snd.shift, RcvWndShift: t.rcv.shift,
 		WindowScale: t.is(wscaleOK), Timestamps: t.is(timestampsOK), SACK: t.is(sackOK),
-		NoDelay: t.is(noDelay), KeepAlive: t.keepAlive != nil,
+		NoDelay: t.is(noDelay), KeepAlive: t.settings().keepAlive.Enable,
 		Retransmits: int(t.retransmits), ProbesUnseen: int(t.probes),
-		SRTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min.get(), RTO: t.rtt.rto(),
+		SRTT: t.rtt.srtt, RTTVar: t.rtt.rttvar, MinRTT: t.rtt.min.get(), RTO: t.rto(),
 		LastRcv: now.Sub(t.lastRcv), LastSnd: now.Sub(t.lastSnd),
 		Flight: t.flight(), InRecovery: t.recovery.mode != recoveryNone,
 		SendQueue: t.sendBuf.Len(), ReceiveQueue: t.recvBuf.Len(),
-		BytesSent: t.count.bytesSent, BytesAcked: t.count.bytesAcked, BytesRetrans: t.count.bytesRetrans,
+		BytesSent: t.count.bytesSent, BytesAcked: t.count.bytesAcked, BytesRetrans: w.bytesRetrans,
 		BytesReceived: t.count.bytesReceived, SegmentsIn: t.count.segsIn, SegmentsOut: t.count.segsOut,
-		RetransSegs: t.count.retransSegs, Timeouts: uint64(t.count.timeouts),
-		FastRecovery: uint64(t.count.fastRecoveries), DupAcksIn: uint64(t.count.dupAcks),
-		TailProbes: uint64(t.count.tlps), Undos: uint64(t.count.undos),
-		DSACKsIn: uint64(t.count.dsacksIn), CEIn: uint64(t.count.ceIn),
+		RetransSegs: w.retransSegs, Timeouts: uint64(w.timeouts),
+		FastRecovery: uint64(w.fastRecoveries), DupAcksIn: uint64(w.dupAcks),
+		TailProbes: uint64(w.tlps), Undos: uint64(w.undos),
+		DSACKsIn: uint64(w.dsacksIn), CEIn: uint64(w.ceIn),
 		SendBuffer: int(t.sendLimit), RecvBuffer: int(t.recvLimit),
 		DeliveryRate: t.rate.rate, ECN: t.is(ecnOK),
-		OutOfOrderIn: uint64(t.count.outOfOrder), DuplicateIn: uint64(t.count.dupIn),
+		OutOfOrderIn: uint64(w.outOfOrder), DuplicateIn: uint64(w.dupIn),
 	}
 	if t.params == nil {
 		return i

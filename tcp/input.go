@@ -158,7 +158,7 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 	t.drop(now, WhyOutOfWindow)
 	if !seg.Flags.Has(RST) {
 		if len(seg.Payload) > 0 {
-			t.count.dupIn++
+			t.trouble().dupIn++
 			t.duplicateArrived(seg.Seq, earlierSeq(seg.Seq.Add(len(seg.Payload)), t.rcv.nxt))
 		}
 		if seg.Seq.Add(n) == t.rcv.acked {
@@ -179,7 +179,7 @@ func (t *TCB) ackUnacceptable(now Time, seg *Segment) {
 		t.set(ackNow)
 		return
 	}
-	if t.challenges.allow(now, t.params.ChallengeAcks) {
+	if t.mayChallenge(now) {
 		t.set(ackNow)
 	}
 }

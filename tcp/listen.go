@@ -23,11 +23,27 @@ func Refuse(seg, reply *Segment) bool {
 // driver empties the list after every batch.
 const maxReplies = 4
 
+// replies are segments that wait to be sent besides what the connection itself sends.
+type replies struct {
+	list []Segment
+	sent int // of the list
+}
+
+// reply lets a segment wait for Next.
+func (t *TCB) reply(seg Segment) {
+	if t.replies == nil {
+		t.replies = new(replies)
+	}
+	if len(t.replies.list)-t.replies.sent < maxReplies {
+		t.replies.list = append(t.replies.list, seg)
+	}
+}
+
 // refuse answers seg by a reset.
 func (t *TCB) refuse(now Time, seg *Segment) {
 	var reply Segment
-	if len(t.replies) < maxReplies && Refuse(seg, &reply) {
-		t.replies = append(t.replies, reply)
+	if Refuse(seg, &reply) {
+		t.reply(reply)
 	}
 	t.drop(now, WhyNotForState)
 }
@@ -51,7 +67,7 @@ func (t *TCB) listenArrives(now Time, seg *Segment) {
 func (t *TCB) synReceived(now Time, seg *Segment) {
 	t.takeSYN(now, seg)
 	// The SYN leaves (again) with an ACK.
-	t.scoreboard.clear()
+	t.forgetSent()
 	t.snd.nxt = t.snd.iss
 	t.timers.stop(timerRetransmit)
 	t.move(now, StateSynReceived, WhyNone)
@@ -148,9 +164,9 @@ func (t *TCB) established(now Time) {
 // startSender gives the sender its controller.
 func (t *TCB) startSender() {
 	if t.is(synRetransmitted) && t.rtt.srtt == 0 {
-		t.rtt.base, t.rtt.backoff = min(rtoAfterSYNLoss, t.rtt.max), 0 // RFC 6298, 5.7
+		t.rtt.base, t.rtt.backoff = min(rtoAfterSYNLoss, t.params.MaxRTO), 0 // RFC 6298, 5.7
 	}
-	control := t.control
+	control := t.settings().control
 	if control == nil {
 		control = t.params.Congestion
 	}
@@ -181,7 +197,7 @@ func (t *TCB) handshakeRepeated(now Time, seg *Segment) bool {
 		// does not help in SYN-SENT; the SYN,ACK, as on Linux, does.
 		if t.outstanding() {
 			t.drop(now, WhyUnexpectedSYN)
-			if t.challenges.allow(now, t.params.ChallengeAcks) {
+			if t.mayChallenge(now) {
 				t.scoreboard.loseAll()
 				t.recovery.why = WhyPeerRepeats
 			}

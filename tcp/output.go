@@ -21,7 +21,7 @@ type Out struct {
 func (t *TCB) Next(now Time, out *Out) bool {
 	out.Data, out.DataLen, out.ECT = out.Data[:0], 0, false
 	t.unanswered = 0
-	if len(t.replies) > 0 {
+	if t.replies != nil {
 		t.nextReply(now, out)
 		return true
 	}
@@ -40,6 +40,7 @@ func (t *TCB) Next(now Time, out *Out) bool {
 		return true
 	}
 	t.settle(now)
+	t.timers.rest()
 	if t.cc != nil && t.unsent() == 0 && t.scoreboard.lostBytes == 0 && t.flight() < t.window() {
 		t.rate.limited(t.flight())
 	}
@@ -48,9 +49,8 @@ func (t *TCB) Next(now Time, out *Out) bool {
 
 // nextReply sends the oldest of the waiting resets.
 func (t *TCB) nextReply(now Time, out *Out) {
-	out.Segment = t.replies[0]
-	t.replies = t.replies[1:]
-	if len(t.replies) == 0 {
+	out.Segment = t.replies.list[t.replies.sent]
+	if t.replies.sent++; t.replies.sent == len(t.replies.list) {
 		t.replies = nil
 	}
 	t.sent(now, out, WhyRefused)
@@ -177,7 +177,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 // nextNew sends what has not been sent: the SYN, data, the FIN.
 func (t *TCB) nextNew(now Time, out *Out) bool {
 	if t.snd.nxt == t.snd.iss && !t.outstanding() && (t.state == StateSynSent || t.state == StateSynReceived) {
-		t.scoreboard.sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)}, t.sendMSS())
+		t.record().sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)}, t.sendMSS())
 		t.snd.nxt = t.snd.iss.Add(1)
 		t.armRetransmit(now)
 		t.emitSYN(now, out, WhyNone)
@@ -196,7 +196,7 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	case unsent == 0:
 		return t.rescue(now, out)
 	}
-	if !t.outstanding() && now.Sub(t.lastData) > t.rtt.rto() {
+	if !t.outstanding() && now.Sub(t.lastData) > t.rto() {
 		t.cc.Idle(now)
 	}
 	opts := t.options(now)
@@ -270,7 +270,7 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	}
 	mark := t.sendMark(now)
 	t.snd.nxt = start.Add(n)
-	t.scoreboard.sent(sentRun{
+	t.record().sent(sentRun{
 		start: start, end: t.snd.nxt, at: now, rate: mark, appLimited: t.rate.appLimited != 0,
 	}, t.sendMSS())
 	t.prrSent(n)
@@ -459,8 +459,9 @@ func (t *TCB) sent(now Time, out *Out, why Why) {
 	t.count.bytesSent += uint64(out.DataLen)
 	switch why {
 	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue:
-		t.count.retransSegs += segs
-		t.count.bytesRetrans += uint64(out.DataLen)
+		w := t.trouble()
+		w.retransSegs += segs
+		w.bytesRetrans += uint64(out.DataLen)
 	}
 	if t.observer != nil {
 		t.observeOut(now, out, why)

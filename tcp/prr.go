@@ -17,7 +17,7 @@ type prr struct {
 // answered yet and counts as delivered now: otherwise a batch that ends in a loss would
 // leave the network empty but for one retransmission, and the loss of that costs a timeout.
 func (t *TCB) prrBegin(flight int) {
-	t.prr = prr{
+	t.mending().prr = prr{
 		flight: int32(max(flight, t.sendMSS())), window: int32(t.flight()),
 		delivered: t.unanswered,
 	}
@@ -26,7 +26,7 @@ func (t *TCB) prrBegin(flight int) {
 // prrUpdate follows an acknowledgment that told of the delivery of some bytes. safe is
 // SafeACK: it moved SND.UNA and showed no further loss.
 func (t *TCB) prrUpdate(delivered int, safe bool) {
-	p := &t.prr
+	p := &t.mending().prr
 	if delivered <= 0 {
 		return
 	}
@@ -53,21 +53,22 @@ func (t *TCB) prrUpdate(delivered int, safe bool) {
 // prrForce lets one segment go: the reordering timer has found a loss without an ACK.
 func (t *TCB) prrForce() {
 	if t.recovery.mode == recoveryFast {
-		t.prr.window = max(t.prr.window, int32(t.flight()+t.sendMSS()))
+		p := &t.mending().prr
+		p.window = max(p.window, int32(t.flight()+t.sendMSS()))
 	}
 }
 
 // prrSent counts what is sent during recovery.
 func (t *TCB) prrSent(n int) {
 	if t.recovery.mode == recoveryFast {
-		t.prr.out += int32(n)
+		t.mending().prr.out += int32(n)
 	}
 }
 
 // window is the congestion window in force.
 func (t *TCB) window() int {
 	if t.recovery.mode == recoveryFast {
-		return int(t.prr.window)
+		return int(t.mending().prr.window)
 	}
 	return t.cc.Window()
 }

@@ -9,18 +9,19 @@ import "time"
 // rackState is the state of RFC 8985, section 5.2 and 5.3.
 type rackState struct {
 	at   Time          // RACK.xmit_ts: when the newest delivered run was sent
-	end  Seq           // RACK.end_seq
 	rtt  time.Duration // RACK.rtt
+	end  Seq           // RACK.end_seq
 	fack Seq           // RACK.fack: the highest number delivered
+
+	dsackRound Seq // RACK.dsack_round, while inRound
+	tlpEnd     Seq // TLP.end_seq, while tlpOut
 
 	reordering bool  // RACK.reordering_seen
 	valid      bool  // something has been delivered
 	multiplier uint8 // RACK.reo_wnd_mult
 	persist    uint8 // RACK.reo_wnd_persist
-	dsackRound Seq   // RACK.dsack_round, while inRound
 	inRound    bool
 
-	tlpEnd     Seq  // TLP.end_seq, while tlpOut
 	tlpOut     bool // a probe is in flight
 	tlpRetrans bool // TLP.is_retrans
 }
@@ -151,7 +152,7 @@ func (t *TCB) armProbe(now Time) {
 			pto += tlpMaxAckDelay // the peer may wait for a second segment
 		}
 	}
-	t.timers.arm(timerProbe, min(now.Add(pto), t.timers[timerRetransmit]))
+	t.timers.arm(timerProbe, min(now.Add(pto), t.timers.at(timerRetransmit)))
 }
 
 // tlpMaxAckDelay is what a peer's delayed ACK may take (TLP.max_ack_delay), as on Linux.
@@ -172,7 +173,7 @@ func (t *TCB) probeTimeout(now Time) {
 	}
 	t.rack.tlpOut = true
 	t.rack.tlpEnd = t.snd.nxt // moved by sendNew if the probe is new data
-	t.count.tlps++
+	t.trouble().tlps++
 	t.armRetransmit(now)
 }
 
@@ -191,7 +192,7 @@ func (t *TCB) tlpAcked(now Time, seg *Segment, news *ackNews, dup bool) {
 		r.tlpOut = false
 	case seg.Ack.After(r.tlpEnd):
 		r.tlpOut = false // the probe filled a hole
-		t.undo = undoState{}
+		t.undoForget()
 		t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+news.acked, t.cc.Window()))
 		t.observeCwnd(now, WhyTLP)
 	}

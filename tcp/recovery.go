@@ -38,9 +38,26 @@ type recovery struct {
 	frtoRoom   int32 // new data that F-RTO may still send, in bytes
 }
 
+// mend is what only a connection that has met a loss needs.
+type mend struct {
+	prr  prr
+	undo undoState
+}
+
+// mending is t.mend, made if need be.
+func (t *TCB) mending() *mend {
+	if t.mend == nil {
+		t.mend = new(mend)
+	}
+	return t.mend
+}
+
 // flight is how much of ours is in the network, by our best estimate (pipe in
 // RFC 6675, FlightSize less what duplicate ACKs report without SACK).
 func (t *TCB) flight() int {
+	if t.scoreboard == nil {
+		return 0 // CLOSED
+	}
 	return max(0, t.scoreboard.flightBytes-int(t.recovery.dupBytes))
 }
 
@@ -49,7 +66,7 @@ func (t *TCB) flight() int {
 func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a Acked) {
 	now := news.now
 	if dup {
-		t.count.dupAcks++
+		t.trouble().dupAcks++
 	}
 	t.tlpAcked(now, seg, news, dup)
 	if t.undone(news) {
@@ -151,7 +168,7 @@ func (t *TCB) lossFound(now Time, news *ackNews, dup bool) bool {
 func (t *TCB) enterFastRecovery(now Time, before int) {
 	r := &t.recovery
 	r.mode, r.point, r.rescued = recoveryFast, t.snd.nxt, false
-	t.count.fastRecoveries++
+	t.trouble().fastRecoveries++
 	t.undoMark()
 	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()))
 	t.prrBegin(before)
@@ -183,7 +200,7 @@ func (t *TCB) retransmitTimeout(now Time) {
 		return
 	}
 	t.retransmits = min(t.retransmits+1, 250)
-	t.count.timeouts++
+	t.trouble().timeouts++
 	if t.state.Synchronized() && t.cc != nil {
 		t.lossTimeout(now)
 	} else {
@@ -230,8 +247,8 @@ func (t *TCB) loseLast() bool {
 // givenUp reports whether R2 has passed: a number of retransmissions, or, where the
 // application has set one, the user timeout instead (RFC 9293, 3.8.3, MUST-21).
 func (t *TCB) givenUp(now Time) bool {
-	if t.userTimeout > 0 {
-		return now.Sub(t.progress) >= t.userTimeout
+	if d := t.settings().userTimeout; d > 0 {
+		return now.Sub(t.progress) >= d
 	}
 	return int(t.retransmits) >= t.r2()
 }

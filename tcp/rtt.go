@@ -9,7 +9,6 @@ type rttEstimator struct {
 	min          minFilter     // the least sample of late
 	base         time.Duration // the timeout without back-off
 	backoff      uint8         // doublings (RFC 6298, 5.5)
-	minVar, max  time.Duration
 }
 
 // minFilter is the least of the values of the last one to two periods.
@@ -40,12 +39,12 @@ func (f *minFilter) get() time.Duration {
 }
 
 func (r *rttEstimator) init(p *Params) {
-	r.base, r.minVar, r.max = p.InitialRTO, p.MinRTO, p.MaxRTO
+	r.base = p.InitialRTO
 }
 
 // sample takes a measured round trip (RFC 6298, 2.2 and 2.3). perRTT is how many
 // samples a round trip is expected to give.
-func (r *rttEstimator) sample(rtt time.Duration, perRTT int) {
+func (r *rttEstimator) sample(p *Params, rtt time.Duration, perRTT int) {
 	r.backoff = 0
 	if r.srtt == 0 {
 		r.srtt, r.rttvar = rtt, rtt/2
@@ -57,12 +56,15 @@ func (r *rttEstimator) sample(rtt time.Duration, perRTT int) {
 	}
 	// RFC 6298, 2.4 puts a floor under the whole timeout. Linux puts it under the
 	// second term: a peer that delays its ACK by 40 ms does not make us time out.
-	r.base = min(r.srtt+max(4*r.rttvar, r.minVar), r.max)
+	r.base = min(r.srtt+max(4*r.rttvar, p.MinRTO), p.MaxRTO)
 }
 
 // rto is the timeout now, back-off included.
-func (r *rttEstimator) rto() time.Duration {
-	return backedOff(r.base, r.backoff, r.max)
+func (t *TCB) rto() time.Duration {
+	if t.params == nil {
+		return 0 // CLOSED
+	}
+	return backedOff(t.rtt.base, t.rtt.backoff, t.params.MaxRTO)
 }
 
 // backedOff is d doubled n times and at most limit.

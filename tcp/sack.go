@@ -9,7 +9,7 @@ func (t *TCB) takeSACK(seg *Segment, news *ackNews) {
 	blocks := seg.Options.SACK[:seg.Options.SACKBlocks]
 	if isDSACK(seg.Ack, blocks) && t.wasSent(blocks[0]) {
 		news.dsack, news.hasDSACK = blocks[0], true
-		t.count.dsacksIn++
+		t.trouble().dsacksIn++
 		blocks = blocks[1:]
 	}
 	// By number: that the newest comes first (RFC 2018, section 4) is no reordering.

@@ -1,6 +1,10 @@
 package tcp
 
-import "sort"
+import (
+	"sort"
+
+	"github.com/a644562b/portico/internal/pool"
+)
 
 // sentState is where a run of sent data is, as far as we know.
 type sentState uint8
@@ -42,13 +46,40 @@ type scoreboard struct {
 	lostBytes   int
 }
 
-// keepRuns is how many runs an empty scoreboard keeps room for.
-const keepRuns = 2
+// keepRuns is how many runs a scoreboard that goes back to the pool keeps room for.
+const keepRuns = 16
+
+var scoreboards pool.Pool[scoreboard]
+
+// nothingSent is the scoreboard of every connection that has nothing in flight, so that
+// an idle one holds none. Nobody writes to it: what changes a scoreboard finds runs in it,
+// or does nothing.
+var nothingSent scoreboard
+
+// record is the scoreboard to record in what is sent.
+func (t *TCB) record() *scoreboard {
+	if t.scoreboard == &nothingSent {
+		t.scoreboard = scoreboards.Get()
+	}
+	return t.scoreboard
+}
+
+// forgetSent drops what the scoreboard holds, and the scoreboard itself.
+func (t *TCB) forgetSent() {
+	s := t.scoreboard
+	if t.scoreboard = &nothingSent; s == nil || s == t.scoreboard {
+		return
+	}
+	runs := s.runs[:0]
+	if cap(runs) > keepRuns {
+		runs = nil
+	}
+	*s = scoreboard{runs: runs}
+	scoreboards.Put(s)
+}
 
 // all is the live runs.
 func (s *scoreboard) all() []sentRun { return s.runs[s.head:] }
-
-func (s *scoreboard) clear() { *s = scoreboard{} }
 
 // account adds n bytes to the sum of a state.
 func (s *scoreboard) account(state sentState, n int) {
@@ -110,12 +141,6 @@ func (s *scoreboard) ack(una Seq, news *ackNews) {
 			break
 		}
 		s.head++
-	}
-	if s.head == len(s.runs) {
-		s.runs, s.head = s.runs[:0], 0
-		if cap(s.runs) > keepRuns {
-			s.runs = nil
-		}
 	}
 }
 
@@ -190,7 +215,9 @@ func (s *scoreboard) unsack() {
 			s.mark(r, lost)
 		}
 	}
-	s.sackedSegs = 0
+	if s.sackedSegs > 0 {
+		s.sackedSegs = 0
+	}
 }
 
 // loseAll marks everything in flight as lost.

@@ -212,3 +212,19 @@ func TestScoreboardJoinsWhatIsReported(t *testing.T) {
 		t.Fatalf("%d runs, %d bytes reported, %d in flight", n, s.sackedBytes, s.flightBytes)
 	}
 }
+
+// TestNothingSentStaysEmpty: all idle connections share one scoreboard, so nothing that
+// may happen to one of them writes to it.
+func TestNothingSentStaysEmpty(t *testing.T) {
+	var news ackNews
+	nothingSent.ack(5000, &news)
+	nothingSent.sack(6000, 7000, 1000, &news)
+	nothingSent.unsack()
+	nothingSent.loseAll()
+	nothingSent.unlose()
+	nothingSent.loseFirst(1000)
+	nothingSent.loseLast(1000, 0, false)
+	if s := &nothingSent; s.runs != nil || s.head|s.flightBytes|s.sackedBytes|s.sackedSegs|s.lostBytes != 0 {
+		t.Fatalf("it holds %+v", nothingSent)
+	}
+}

@@ -14,7 +14,7 @@
 //	isn.go                 3.4.1   initial sequence numbers (RFC 6528), ports (RFC 6056)
 //	input.go ack.go text.go urgent.go 3.10.7 SEGMENT ARRIVES
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
-//	calls.go               3.10.1 to 3.10.6, the user calls
+//	calls.go settings.go   3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next
 //	timers.go              3.8, 3.10.8: everything that waits
 //	rtt.go                 RFC 6298, 7323
@@ -32,7 +32,6 @@ package tcp
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/a644562b/portico/internal/buffer"
 )
@@ -119,38 +118,35 @@ type TCB struct {
 	ooo        *reassembly // nil while everything is in order
 	sendLimit  int32       // bytes that sendBuf may hold
 	recvLimit  int32
-	charged    int32 // bytes that the budget has been told of
-	scoreboard scoreboard
+	charged    int32       // bytes that the budget has been told of
+	scoreboard *scoreboard // nothingSent while nothing is in flight
 	recovery   recovery
 	rack       rackState
-	prr        prr
+	mend       *mend // nil before the first loss
 	unanswered int32 // bytes delivered by ACKs since Next was asked last
-	undo       undoState
 	rtt        rttEstimator
 	rate       rateCounter
 	cc         Congestion
-	control    CongestionControl // nil: the stack's
-	roundEnd   Seq               // when it is acknowledged a round trip has passed
-	ecnPoint   Seq               // SND.NXT at the last reaction to ECN
-	paceAt     Time              // the next segment may leave then
+	roundEnd   Seq  // when it is acknowledged a round trip has passed
+	ecnPoint   Seq  // SND.NXT at the last reaction to ECN
+	paceAt     Time // the next segment may leave then
 	tune       receiveTuning
 	tried      *bufferTrials // nil until a buffer seems small on a short path
 
-	timers        timers
-	keepAlive     *KeepAlive // nil: off
-	userTimeout   time.Duration
-	lastRcv       Time // when a segment last arrived
-	lastSnd       Time // when one was last sent
-	lastData      Time // when data was last sent
-	progress      Time // when the peer last acknowledged something, or had nothing to
-	challenges    challengeLimit
-	replies       []Segment // resets and challenge ACKs that wait to be sent
-	retransmits   uint8     // of the segment at SND.UNA, without progress
-	probes        uint8     // zero-window or keep-alive probes without an answer
-	persistCount  uint8     // zero-window probes since the window closed
-	lingerTimeout time.Duration
+	timers       timers
+	own          *settings       // nil: none
+	lastRcv      Time            // when a segment last arrived
+	lastSnd      Time            // when one was last sent
+	lastData     Time            // when data was last sent
+	progress     Time            // when the peer last acknowledged something, or had nothing to
+	challenges   *challengeLimit // nil before the first
+	replies      *replies        // resets that wait to be sent; nil: none
+	retransmits  uint8           // of the segment at SND.UNA, without progress
+	probes       uint8           // zero-window or keep-alive probes without an answer
+	persistCount uint8           // zero-window probes since the window closed
 
 	count counters
+	woes  *woes // nil before the first
 }
 
 // condition is a set of facts about a connection that are true or not.
@@ -203,10 +199,23 @@ func (t *TCB) setTo(c condition, on bool) {
 
 // counters are the numbers of Info that only grow.
 type counters struct {
-	bytesSent, bytesAcked, bytesRetrans, bytesReceived   uint64
-	segsIn, segsOut, retransSegs                         uint64
+	bytesSent, bytesAcked, bytesReceived uint64
+	segsIn, segsOut                      uint64
+}
+
+// woes are those of them that many connections never need.
+type woes struct {
+	bytesRetrans, retransSegs                            uint64
 	timeouts, fastRecoveries, dupAcks, outOfOrder, dupIn uint32
 	tlps, undos, dsacksIn, ceIn                          uint32
+}
+
+// trouble is t.woes, made if need be.
+func (t *TCB) trouble() *woes {
+	if t.woes == nil {
+		t.woes = new(woes)
+	}
+	return t.woes
 }
 
 // setup fills a TCB that is about to open.
@@ -223,6 +232,8 @@ func (t *TCB) setup(now Time, s Setup) {
 		lastRcv:   now,
 		lastSnd:   now,
 		progress:  now,
+
+		scoreboard: &nothingSent,
 	}
 	t.snd.iss, t.snd.una, t.snd.nxt = s.ISS, s.ISS, s.ISS
 	t.snd.sml = s.ISS
@@ -230,7 +241,6 @@ func (t *TCB) setup(now Time, s Setup) {
 	t.rcv.adv = t.rcv.nxt.Add(min(int(t.recvLimit), 65535))
 	t.snd.mss = t.defaultMSS()
 	t.rtt.init(s.Params)
-	t.timers.init()
 	t.rcv.mss = min(defaultMSS4, t.mss)
 	t.recovery = recovery{point: s.ISS, limited: s.ISS}
 	t.rack.fack, t.roundEnd, t.ecnPoint = s.ISS, s.ISS, s.ISS
@@ -264,7 +274,7 @@ func (t *TCB) Err() error { return t.err }
 // Done reports that the connection is CLOSED and has nothing left to send: the
 // driver may forget it.
 func (t *TCB) Done() bool {
-	return t.state == StateClosed && !t.is(rstDue) && len(t.replies) == 0
+	return t.state == StateClosed && !t.is(rstDue) && t.replies == nil
 }
 
 // move changes the state and tells the observer.
@@ -298,7 +308,7 @@ func (t *TCB) sendMark(now Time) rateMark { return t.rate.mark(now, t.flight()) 
 // releaseSend gives back what waits to be sent or acknowledged.
 func (t *TCB) releaseSend() {
 	t.sendBuf.Clear()
-	t.scoreboard.clear()
+	t.forgetSent()
 	t.charge()
 }
 

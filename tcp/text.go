@@ -130,7 +130,7 @@ func (t *TCB) ackLater(now Time) {
 
 // outOfOrder keeps a segment beyond a gap (SHLD-31) and reports it at once (MAY-13).
 func (t *TCB) outOfOrder(now Time, seg *Segment) {
-	t.count.outOfOrder++
+	t.trouble().outOfOrder++
 	t.set(ackNow)
 	if seg.Flags.Has(FIN) {
 		t.rcv.fin = seg.Seq.Add(len(seg.Payload))

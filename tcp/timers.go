@@ -1,6 +1,11 @@
 package tcp
 
-import "time"
+import (
+	"math/bits"
+	"time"
+
+	"github.com/a644562b/portico/internal/pool"
+)
 
 // timerKind names what a connection may wait for.
 type timerKind uint8
@@ -20,29 +25,57 @@ const (
 
 var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger"}
 
-// timers are deadlines, one a kind; Never where none is set.
-type timers [numTimers]Time
+// timers are deadlines, one a kind. An idle connection waits for nothing and holds none.
+type timers struct {
+	when *[numTimers]Time // of the kinds that run
+	run  uint16           // a bit a kind
+}
 
-func (t *timers) init() {
-	for i := range t {
-		t[i] = Never
+var timerArrays pool.Pool[[numTimers]Time]
+
+func (t *timers) arm(k timerKind, at Time) {
+	if t.when == nil {
+		t.when = timerArrays.Get()
+	}
+	t.when[k] = at
+	t.run |= 1 << k
+}
+
+func (t *timers) stop(k timerKind)       { t.run &^= 1 << k }
+func (t *timers) armed(k timerKind) bool { return t.run&(1<<k) != 0 }
+
+// stopAll stops all and gives back what they are held in.
+func (t *timers) stopAll() {
+	t.run = 0
+	t.rest()
+}
+
+// rest is called when nothing is likely to be armed soon: the array goes back when no
+// timer runs.
+func (t *timers) rest() {
+	if t.run == 0 && t.when != nil {
+		timerArrays.Put(t.when)
+		t.when = nil
 	}
 }
 
-func (t *timers) arm(k timerKind, at Time) { t[k] = at }
-func (t *timers) stop(k timerKind)         { t[k] = Never }
-func (t *timers) stopAll()                 { t.init() }
-func (t *timers) armed(k timerKind) bool   { return t[k] != Never }
+// at is the deadline of a kind; Never when it does not run.
+func (t *timers) at(k timerKind) Time {
+	if !t.armed(k) {
+		return Never
+	}
+	return t.when[k]
+}
 
 // next is the earliest deadline and its kind.
 func (t *timers) next() (timerKind, Time) {
-	first := timerKind(0)
-	for k := range t {
-		if t[k] < t[first] {
-			first = timerKind(k)
+	first, at := timerKind(0), Never
+	for run := t.run; run != 0; run &= run - 1 {
+		if k := timerKind(bits.TrailingZeros16(run)); t.when[k] < at {
+			first, at = k, t.when[k]
 		}
 	}
-	return first, t[first]
+	return first, at
 }
 
 // Deadline is when Tick wants to be called next; Never if not at all. It may change
@@ -103,9 +136,9 @@ func (t *TCB) expire(now Time, kind timerKind) {
 // armRetransmit starts the retransmission timer anew (RFC 6298, 5.1 and 5.3). It does
 // not outlast the user timeout.
 func (t *TCB) armRetransmit(now Time) {
-	at := now.Add(t.rtt.rto())
-	if t.userTimeout > 0 {
-		at = max(min(at, t.progress.Add(t.userTimeout)), now+1)
+	at := now.Add(t.rto())
+	if d := t.settings().userTimeout; d > 0 {
+		at = max(min(at, t.progress.Add(d)), now+1)
 	}
 	t.timers.arm(timerRetransmit, at)
 }
@@ -121,7 +154,7 @@ func (t *TCB) settle(now Time) {
 		t.timers.stop(timerProbe)
 		t.timers.stop(timerReorder)
 		if !t.timers.armed(timerPersist) {
-			t.timers.arm(timerPersist, now.Add(backedOff(t.rtt.base, t.persistCount, t.rtt.max)))
+			t.timers.arm(timerPersist, now.Add(backedOff(t.rtt.base, t.persistCount, t.params.MaxRTO)))
 		}
 		return
 	}
@@ -152,8 +185,8 @@ func (t *TCB) persistTimeout(now Time) {
 		return
 	}
 	unanswered := int(t.probes) >= t.params.R2
-	if t.userTimeout > 0 {
-		unanswered = t.probes > 0 && now.Sub(t.lastRcv) >= t.userTimeout
+	if d := t.settings().userTimeout; d > 0 {
+		unanswered = t.probes > 0 && now.Sub(t.lastRcv) >= d
 	}
 	if unanswered {
 		t.end(now, ErrTimeout, WhyTimeout)
@@ -164,23 +197,24 @@ func (t *TCB) persistTimeout(now Time) {
 		t.persistCount++
 	}
 	t.set(probeDue)
-	t.timers.arm(timerPersist, now.Add(backedOff(t.rtt.base, t.persistCount, t.rtt.max)))
+	t.timers.arm(timerPersist, now.Add(backedOff(t.rtt.base, t.persistCount, t.params.MaxRTO)))
 }
 
 // armKeepAlive starts the keep-alive timer if the connection has one.
 func (t *TCB) armKeepAlive(now Time) {
-	if t.keepAlive == nil || t.state < StateEstablished || t.state == StateTimeWait {
+	k := &t.settings().keepAlive
+	if !k.Enable || t.state < StateEstablished || t.state == StateTimeWait {
 		t.timers.stop(timerKeepAlive)
 		return
 	}
-	t.timers.arm(timerKeepAlive, max(t.lastRcv.Add(t.keepAlive.Idle), now+1))
+	t.timers.arm(timerKeepAlive, max(t.lastRcv.Add(k.Idle), now+1))
 }
 
 // keepAliveTimeout probes a peer from which nothing has come for long while nothing is
 // in flight (MUST-26). One probe without an answer means nothing (MUST-29).
 func (t *TCB) keepAliveTimeout(now Time) {
-	k := t.keepAlive
-	if k == nil {
+	k := &t.settings().keepAlive
+	if !k.Enable {
 		return
 	}
 	if now.Sub(t.lastRcv) < k.Idle {

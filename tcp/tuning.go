@@ -10,9 +10,9 @@ import "time"
 
 // receiveTuning measures how fast the reader drains.
 type receiveTuning struct {
-	since Time          // when this round began
-	taken int32         // bytes read in it
-	rtt   time.Duration // round trip as the receiver sees it, 0: not known
+	since Time  // when this round began
+	taken int32 // bytes read in it
+	rtt   int32 // round trip as the receiver sees it, in microseconds; 0: not known
 }
 
 // tuneReceiveBuffer is told of n bytes that were read. The buffer is to hold twice what
@@ -26,7 +26,7 @@ func (t *TCB) tuneReceiveBuffer(now Time, n int) {
 		return
 	}
 	u.taken += int32(min(n, maxBuffer))
-	rtt := u.rtt
+	rtt := time.Duration(u.rtt) * time.Microsecond
 	if rtt == 0 {
 		rtt = t.rtt.srtt
 	}
@@ -53,7 +53,7 @@ func (t *TCB) measureReceiver(now Time, seg *Segment) {
 	if ticks < 0 {
 		return
 	}
-	rtt := max(time.Duration(ticks)*time.Millisecond, time.Millisecond)
+	rtt := max(min(ticks, 1_000_000), 1) * 1000
 	if u := &t.tune; u.rtt == 0 || rtt < u.rtt {
 		u.rtt = rtt
 	} else {

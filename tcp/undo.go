@@ -25,15 +25,22 @@ type undoState struct {
 
 // undoMark notes that the window is about to be reduced.
 func (t *TCB) undoMark() {
-	t.undo = undoState{armed: true, marker: t.snd.una}
+	t.mending().undo = undoState{armed: true, marker: t.snd.una}
+}
+
+// undoForget gives up to undo: what an earlier loss turns out to be no longer matters.
+func (t *TCB) undoForget() {
+	if t.mend != nil {
+		t.mend.undo = undoState{}
+	}
 }
 
 // undoSent counts n bytes that are sent again.
 func (t *TCB) undoSent(now Time, n int) {
-	u := &t.undo
-	if !u.armed {
+	if t.mend == nil || !t.mend.undo.armed {
 		return
 	}
+	u := &t.mend.undo
 	if !u.any {
 		u.any, u.firstAt = true, now
 	}
@@ -43,10 +50,10 @@ func (t *TCB) undoSent(now Time, n int) {
 // undone looks at an acknowledgment for proof that what was retransmitted had arrived
 // all along, and undoes the reduction if there is. It reports whether it did.
 func (t *TCB) undone(news *ackNews) bool {
-	u := &t.undo
-	if !u.armed || !u.any {
+	if t.mend == nil || !t.mend.undo.armed || !t.mend.undo.any {
 		return false
 	}
+	u := &t.mend.undo
 	if news.hasDSACK && news.dsack.Start.AtOrAfter(u.marker) {
 		u.resent -= int32(news.dsack.End.Sub(news.dsack.Start))
 	}
@@ -68,8 +75,8 @@ func (t *TCB) undone(news *ackNews) bool {
 // undoReduction is the response (RFC 4015, section 3.2).
 func (t *TCB) undoReduction(news *ackNews, why Why) {
 	now := news.now
-	t.undo = undoState{}
-	t.count.undos++
+	t.undoForget()
+	t.trouble().undos++
 	t.scoreboard.unlose()
 	r := &t.recovery
 	if r.mode == recoveryFast || why == WhySpuriousDSACK {

@@ -48,7 +48,7 @@ func TestSendHoldsWhatWasAppendedAndNotDiscarded(t *testing.T) {
 			},
 		})
 		q.Clear()
-		if q.Len() != 0 || q.runs != nil {
+		if q.Len() != 0 || q.list != nil {
 			t.Fatal("Clear left something")
 		}
 	})
@@ -102,7 +102,7 @@ func TestSmallPiecesDoNotPinLargeBlocks(t *testing.T) {
 		q.Append(stream(i, 1))
 	}
 	held := 0
-	for _, p := range q.parts {
+	for _, p := range q.list.parts {
 		held += len(p.block.B)
 	}
 	if held > 2*smallSize {

@@ -1,14 +1,23 @@
 package buffer
 
+import "github.com/a644562b/portico/internal/pool"
+
 // Receive is a queue of bytes for a reader. Large pieces are linked, small ones
 // copied together, so that a byte never pins a block of 64 KiB. The zero value is
-// empty and holds no memory.
+// empty, and an empty queue holds no memory.
 type Receive struct {
+	n    int
+	list *receiveList // nil when the queue is empty
+}
+
+// receiveList is where the bytes of a Receive are.
+type receiveList struct {
 	parts []part
-	head  int // parts before it have been read
-	n     int
+	head  int  // parts before it have been read
 	own   bool // the last part's block is ours to append to
 }
+
+var receiveLists pool.Pool[receiveList]
 
 // part is bytes to read and the block that they lie in.
 type part struct {
@@ -17,21 +26,30 @@ type part struct {
 }
 
 // keepParts is to Receive what keepRuns is to Send.
-const keepParts = 2
+const keepParts = 16
 
 // Len is the number of bytes in the queue.
 func (q *Receive) Len() int { return q.n }
 
+// begin is the list, made if need be.
+func (q *Receive) begin() *receiveList {
+	if q.list == nil {
+		q.list = receiveLists.Get()
+	}
+	return q.list
+}
+
 // Append copies p to the end of the queue.
 func (q *Receive) Append(p []byte) {
 	for len(p) > 0 {
-		if !q.own || len(q.last().b) == cap(q.last().b) {
+		l := q.begin()
+		if !l.own || len(l.last().b) == cap(l.last().b) {
 			// A reader that lags behind gets more: a larger block.
 			block := NewBlockFor(max(len(p), min(q.n, BlockSize)))
-			q.parts = append(q.parts, part{block: block, b: block.B[:0]})
-			q.own = true
+			l.parts = append(l.parts, part{block: block, b: block.B[:0]})
+			l.own = true
 		}
-		last := q.last()
+		last := l.last()
 		at := len(last.b)
 		last.b = last.b[:min(cap(last.b), at+len(p))]
 		c := copy(last.b[at:], p)
@@ -40,7 +58,7 @@ func (q *Receive) Append(p []byte) {
 	}
 }
 
-func (q *Receive) last() *part { return &q.parts[len(q.parts)-1] }
+func (l *receiveList) last() *part { return &l.parts[len(l.parts)-1] }
 
 // Link adds p, which lies in block, to the end of the queue without copying it, and
 // takes block over.
@@ -49,8 +67,9 @@ func (q *Receive) Link(block *Block, p []byte) {
 		block.Release()
 		return
 	}
-	q.parts = append(q.parts, part{block: block, b: p})
-	q.own = false
+	l := q.begin()
+	l.parts = append(l.parts, part{block: block, b: p})
+	l.own = false
 	q.n += len(p)
 }
 
@@ -58,7 +77,8 @@ func (q *Receive) Link(block *Block, p []byte) {
 func (q *Receive) Read(p []byte) int {
 	done := 0
 	for len(p) > 0 && q.n > 0 {
-		r := &q.parts[q.head]
+		l := q.list
+		r := &l.parts[l.head]
 		c := copy(p, r.b)
 		p = p[c:]
 		r.b = r.b[c:]
@@ -67,33 +87,40 @@ func (q *Receive) Read(p []byte) int {
 		if len(r.b) == 0 {
 			r.block.Release()
 			*r = part{}
-			q.head++
+			l.head++
 		}
 	}
-	q.tidy()
+	switch {
+	case q.n == 0:
+		q.Clear()
+	case q.list.head >= 32 && q.list.head*2 >= len(q.list.parts):
+		q.list.moveDown()
+	}
 	return done
 }
 
-// tidy drops the list when all is read, and moves it down when most of it is.
-func (q *Receive) tidy() {
-	switch {
-	case q.n == 0 && cap(q.parts) > keepParts:
-		*q = Receive{}
-	case q.n == 0:
-		clear(q.parts)
-		*q = Receive{parts: q.parts[:0]}
-	case q.head >= 32 && q.head*2 >= len(q.parts):
-		n := copy(q.parts, q.parts[q.head:])
-		clear(q.parts[n:])
-		q.parts = q.parts[:n]
-		q.head = 0
-	}
+// moveDown closes up the list when most of it has been read.
+func (l *receiveList) moveDown() {
+	n := copy(l.parts, l.parts[l.head:])
+	clear(l.parts[n:])
+	l.parts = l.parts[:n]
+	l.head = 0
 }
 
 // Clear drops everything.
 func (q *Receive) Clear() {
-	for i := q.head; i < len(q.parts); i++ {
-		q.parts[i].block.Release()
-	}
+	l := q.list
 	*q = Receive{}
+	if l == nil {
+		return
+	}
+	for i := l.head; i < len(l.parts); i++ {
+		l.parts[i].block.Release()
+	}
+	if cap(l.parts) > keepParts {
+		l.parts = nil
+	}
+	clear(l.parts)
+	*l = receiveList{parts: l.parts[:0]}
+	receiveLists.Put(l)
 }

@@ -1,16 +1,26 @@
 package buffer
 
+import "github.com/a644562b/portico/internal/pool"
+
 // Send is a queue of bytes that are looked at by their distance from its head and
 // leave from the head. It keeps them in blocks that never move, so that slices of
-// it may be handed to a device. The zero value is empty and holds no memory.
+// it may be handed to a device. The zero value is empty, and an empty queue holds no
+// memory.
 type Send struct {
-	runs []run
 	n    int
+	list *sendList // nil when the queue is empty
+}
+
+// sendList is where the bytes of a Send are.
+type sendList struct {
+	runs []run
 	// lastRun and lastStart remember where Slices stopped last time: the next call
 	// nearly always goes on there. lastStart is the distance of that run from the
 	// head.
 	lastRun, lastStart int
 }
+
+var sendLists pool.Pool[sendList]
 
 // run is a part [from, to) of a block that holds bytes.
 type run struct {
@@ -30,30 +40,24 @@ func (r *run) append(p []byte) int {
 	return c
 }
 
-// keepRuns is how many runs an empty queue keeps room for: enough that a steady
-// stream allocates nothing, little enough for an idle connection.
-const keepRuns = 4
-
-// emptied returns the list of an empty queue for its next use.
-func emptied(runs []run) []run {
-	if cap(runs) > keepRuns {
-		return nil
-	}
-	clear(runs)
-	return runs[:0]
-}
+// keepRuns is how many runs a list that goes back to the pool keeps room for.
+const keepRuns = 16
 
 // Len is the number of bytes in the queue.
 func (q *Send) Len() int { return q.n }
 
 // Append copies p to the end of the queue.
 func (q *Send) Append(p []byte) {
+	if len(p) > 0 && q.list == nil {
+		q.list = sendLists.Get()
+	}
 	for len(p) > 0 {
-		if len(q.runs) == 0 || q.runs[len(q.runs)-1].full() {
+		l := q.list
+		if len(l.runs) == 0 || l.runs[len(l.runs)-1].full() {
 			// A queue that already has bytes will get more: a larger block.
-			q.runs = append(q.runs, run{block: NewBlockFor(max(len(p), min(q.n*2, BlockSize)))})
+			l.runs = append(l.runs, run{block: NewBlockFor(max(len(p), min(q.n*2, BlockSize)))})
 		}
-		c := q.runs[len(q.runs)-1].append(p)
+		c := l.runs[len(l.runs)-1].append(p)
 		q.n += c
 		p = p[c:]
 	}
@@ -62,10 +66,16 @@ func (q *Send) Append(p []byte) {
 // Discard drops n bytes, at most Len, from the head and gives back the memory that
 // held them.
 func (q *Send) Discard(n int) {
-	q.n -= n
-	done := 0
+	if n == 0 {
+		return
+	}
+	if q.n -= n; q.n == 0 {
+		q.Clear()
+		return
+	}
+	l, done := q.list, 0
 	for n > 0 {
-		r := &q.runs[done]
+		r := &l.runs[done]
 		if n < r.len() {
 			r.from += int32(n)
 			break
@@ -74,39 +84,45 @@ func (q *Send) Discard(n int) {
 		r.block.Release()
 		done++
 	}
-	q.lastRun, q.lastStart = 0, 0
-	if q.n == 0 {
-		q.releaseFrom(done)
-		return
-	}
+	l.lastRun, l.lastStart = 0, 0
 	if done > 0 {
-		q.runs = append(q.runs[:0], q.runs[done:]...)
+		rest := copy(l.runs, l.runs[done:])
+		clear(l.runs[rest:])
+		l.runs = l.runs[:rest]
 	}
-}
-
-// releaseFrom releases the runs from the i-th on and the list itself.
-func (q *Send) releaseFrom(i int) {
-	for ; i < len(q.runs); i++ {
-		q.runs[i].block.Release()
-	}
-	q.runs = emptied(q.runs)
 }
 
 // Clear drops everything.
 func (q *Send) Clear() {
-	q.releaseFrom(0)
+	l := q.list
 	*q = Send{}
+	if l == nil {
+		return
+	}
+	for i := range l.runs {
+		l.runs[i].block.Release()
+	}
+	if cap(l.runs) > keepRuns {
+		l.runs = nil
+	}
+	clear(l.runs)
+	*l = sendList{runs: l.runs[:0]}
+	sendLists.Put(l)
 }
 
 // Slices appends to dst the bytes [off, off+n) of the queue, without copying them.
 // They stay valid until Discard drops them or Clear is called.
 func (q *Send) Slices(dst [][]byte, off, n int) [][]byte {
+	l := q.list
+	if l == nil {
+		return dst
+	}
 	i, start := 0, 0
-	if off >= q.lastStart {
-		i, start = q.lastRun, q.lastStart
+	if off >= l.lastStart {
+		i, start = l.lastRun, l.lastStart
 	}
 	for n > 0 {
-		r := &q.runs[i]
+		r := &l.runs[i]
 		if off >= start+r.len() {
 			start += r.len()
 			i++
@@ -118,6 +134,6 @@ func (q *Send) Slices(dst [][]byte, off, n int) [][]byte {
 		off += take
 		n -= take
 	}
-	q.lastRun, q.lastStart = i, start
+	l.lastRun, l.lastStart = i, start
 	return dst
 }

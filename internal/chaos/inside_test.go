@@ -114,7 +114,8 @@ var (
 	pRuns, pHead              = to("scoreboard", "runs"), to("scoreboard", "head")
 	pFlight, pSacked, pLost   = to("scoreboard", "flightBytes"), to("scoreboard", "sackedBytes"), to("scoreboard", "lostBytes")
 	pDupBytes, pFRTO          = to("recovery", "dupBytes"), to("recovery", "frto")
-	pOOO, pTimers, pCharged   = to("ooo"), to("timers"), to("charged")
+	pOOO, pCharged            = to("ooo"), to("charged")
+	pWhen, pRun               = to("timers", "when"), to("timers", "run")
 	tRun, tOOO                = elem(pRuns), elem(pOOO)
 	fRunStart, fRunEnd, fRunS = in(tRun, "start"), in(tRun, "end"), in(tRun, "state")
 	fPieces, fRanges          = in(tOOO, "pieces"), in(tOOO, "ranges")
@@ -128,6 +129,9 @@ var (
 
 func (p path) of(v reflect.Value) reflect.Value {
 	for _, i := range p {
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
 		v = v.Field(i)
 	}
 	return v
@@ -151,12 +155,14 @@ func look(t *tcp.TCB, s *inside) {
 		r := runs.Index(i)
 		s.runs = append(s.runs, run{tcp.Seq(r.Field(fRunStart).Uint()), tcp.Seq(r.Field(fRunEnd).Uint()), r.Field(fRunS).Uint()})
 	}
-	timers := pTimers.of(v)
-	if timers.Len() != numTimers {
+	when, run := pWhen.of(v), pRun.of(v).Uint()
+	if when.Type().Elem().Len() != numTimers {
 		panic("package tcp has other timers: bring inside_test.go up to date")
 	}
 	for i := range s.timers {
-		s.timers[i] = tcp.Time(timers.Index(i).Int())
+		if s.timers[i] = tcp.Never; run&(1<<i) != 0 {
+			s.timers[i] = tcp.Time(when.Elem().Index(i).Int())
+		}
 	}
 	if ooo := pOOO.of(v); !ooo.IsNil() {
 		lookAtPieces(ooo.Elem(), s)

@@ -1,0 +1,98 @@
+package tcp
+
+import "time"
+
+// settings are what an application has set on a connection of its own, and few ever do:
+// a TCB has them behind a pointer, so that the others do not pay for them.
+type settings struct {
+	keepAlive   KeepAlive // with all its defaults
+	userTimeout time.Duration
+	linger      time.Duration     // as Close takes it: 0 without end, below 0 not at all
+	control     CongestionControl // nil: the stack's
+}
+
+// noSettings are those of a connection that has none of its own.
+var noSettings settings
+
+// settings returns them for reading.
+func (t *TCB) settings() *settings {
+	if t.own == nil {
+		return &noSettings
+	}
+	return t.own
+}
+
+// ownSettings returns them for changing.
+func (t *TCB) ownSettings() *settings {
+	if t.own == nil {
+		t.own = new(settings)
+	}
+	return t.own
+}
+
+// SetNoDelay turns Nagle off or on (MUST-17). It is on at first.
+func (t *TCB) SetNoDelay(_ Time, on bool) { t.setTo(noDelay, on) }
+
+// SetKeepAlive changes the keep-alive settings (MUST-24, MUST-27). Zero fields of k
+// mean the defaults.
+func (t *TCB) SetKeepAlive(now Time, k KeepAlive) {
+	if k.Enable || t.own != nil {
+		t.ownSettings().keepAlive = k.withDefaults()
+	}
+	t.probes = 0
+	if t.params != nil {
+		t.armKeepAlive(now)
+	}
+}
+
+// SetUserTimeout is how long data may stay unacknowledged before the connection is given
+// up, instead of R2 (RFC 9293, 3.8.3, MUST-21). 0 means R2.
+func (t *TCB) SetUserTimeout(now Time, d time.Duration) {
+	t.ownSettings().userTimeout = max(d, 0)
+	if t.params != nil && t.timers.armed(timerRetransmit) {
+		t.armRetransmit(now)
+	}
+}
+
+// SetLinger is what Close does with data that is not delivered: at 0 it resets the
+// connection at once; above, it gives the peer that long; below (the default), as long
+// as the connection lives.
+func (t *TCB) SetLinger(d time.Duration) {
+	switch {
+	case d < 0:
+		d = 0
+	case d == 0:
+		d = -1
+	}
+	t.ownSettings().linger = d
+}
+
+// SetCongestion changes the controller of the connection; the new one takes over the
+// window. nil means the stack's.
+func (t *TCB) SetCongestion(now Time, control CongestionControl) {
+	t.ownSettings().control = control
+	if t.cc == nil {
+		return
+	}
+	if control == nil {
+		control = t.params.Congestion
+	}
+	s := t.congestionSetup()
+	s.Window, s.Ssthresh = t.cc.Window(), t.cc.Ssthresh()
+	t.cc = control(s)
+	t.observeCwnd(now, WhyNone)
+}
+
+// SetSendBuffer fixes how many bytes Write takes beyond what is acknowledged.
+func (t *TCB) SetSendBuffer(n int) {
+	t.sendLimit = int32(clampBuffer(n))
+	t.set(fixedSend)
+}
+
+// SetReceiveBuffer fixes how many bytes wait for the reader at most. What has been
+// promised to the peer already stays promised.
+func (t *TCB) SetReceiveBuffer(_ Time, n int) {
+	t.recvLimit = int32(clampBuffer(n))
+	t.set(fixedReceive)
+	t.readerMadeRoom()
+}
