@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -46,8 +47,10 @@ func (d *dialogue) checkStates() {
 	}
 }
 
-// In every fixture una, nxt and rcv have these values.
+// In every fixture una, nxt and rcv have these values. Edge is RCV.NXT + RCV.WND.
 var fixtureNumbers = map[tcp.State]map[string]int{
+	tcp.StateClosed:      {"una": 0, "nxt": 0, "rcv": 0, "edge": 65535},
+	tcp.StateListen:      {"una": 0, "nxt": 0, "rcv": 0},
 	tcp.StateSynSent:     {"una": 0, "nxt": 1, "rcv": 0},
 	tcp.StateSynReceived: {"una": 0, "nxt": 1, "rcv": 1},
 	tcp.StateEstablished: {"una": 1, "nxt": 1, "rcv": 1},
@@ -109,7 +112,8 @@ func established(t testing.TB, opts ...option) *dialogue {
 func (d *dialogue) settle(want tcp.State) *dialogue {
 	d.Helper()
 	d.expectState(want)
-	d.names = fixtureNumbers[want]
+	d.names = maps.Clone(fixtureNumbers[want])
+	d.names["edge"] = d.names["rcv"] + d.info().RcvWnd
 	d.mark = d.now
 	return d
 }
