@@ -119,7 +119,7 @@ func checkWithGopacket(t *testing.T, packet []byte, h *ip.Header, payload []byte
 		t.Fatalf("gopacket: %v", err)
 	}
 	if !bytes.Equal(l.SrcIP, h.Src.AsSlice()) || !bytes.Equal(l.DstIP, h.Dst.AsSlice()) || l.TTL != h.TTL || l.TOS != h.TOS ||
-		byte(l.Protocol) != byte(h.Protocol) || l.Id != h.ID || int(l.IHL)*4 != h.Len || !bytes.Equal(l.Payload, payload) {
+		byte(l.Protocol) != byte(h.Protocol) || uint32(l.Id) != h.ID || int(l.IHL)*4 != h.Len || !bytes.Equal(l.Payload, payload) {
 		t.Fatalf("gopacket reads %+v, we %+v", l, h)
 	}
 }

@@ -107,7 +107,7 @@ func anyHeader() *rapid.Generator[ip.Header] {
 		h := ip.Header{TTL: rapid.ByteRange(1, 255).Draw(t, "ttl"), TOS: rapid.Byte().Draw(t, "tos")}
 		if rapid.Bool().Draw(t, "v4") {
 			h.Src, h.Dst = unicast4().Draw(t, "src"), unicast4().Draw(t, "dst")
-			h.ID, h.DF = rapid.Uint16().Draw(t, "id"), rapid.Bool().Draw(t, "df")
+			h.ID, h.DF = uint32(rapid.Uint16().Draw(t, "id")), rapid.Bool().Draw(t, "df")
 			h.Protocol = ip.Protocol(rapid.Byte().Draw(t, "protocol"))
 			h.Len, h.ProtocolOffset = 20, 9
 			return h
@@ -149,7 +149,7 @@ func TestGopacketAgreesWithAppend(t *testing.T) {
 			}
 			src, _ := netip.AddrFromSlice(l.SrcIP)
 			dst, _ := netip.AddrFromSlice(l.DstIP)
-			if src != h.Src || dst != h.Dst || l.TTL != h.TTL || l.TOS != h.TOS || l.Id != h.ID ||
+			if src != h.Src || dst != h.Dst || l.TTL != h.TTL || l.TOS != h.TOS || uint32(l.Id) != h.ID ||
 				l.Flags&layers.IPv4DontFragment != 0 != h.DF || byte(l.Protocol) != byte(h.Protocol) || l.IHL != 5 || int(l.Length) != len(packet) {
 				rt.Fatalf("gopacket reads %+v, want %+v", l, h)
 			}

@@ -106,9 +106,9 @@ type Header struct {
 	TTL uint8
 	// TOS is the type of service or traffic class: DSCP<<2 (RFC 2474) | ECN (RFC 3168).
 	TOS uint8
-	// ID tells the datagrams of IPv4 apart for reassembly; it has no meaning with DF
-	// (RFC 6864). IPv6: 0.
-	ID uint16
+	// ID tells datagrams apart for reassembly. IPv4: 16 bits, without meaning with DF
+	// (RFC 6864). IPv6: 32 bits that only a fragment has, else 0.
+	ID uint32
 	// DF is don't fragment, of IPv4 only: IPv6 never is on its way.
 	DF bool
 	// FlowLabel has 20 bits, of IPv6 only (RFC 6437).
@@ -123,6 +123,9 @@ type Header struct {
 	// does not heed them.
 	Len            int
 	ProtocolOffset int
+	// Fault is where in the packet that stands which Parse has dropped it for, with the
+	// drops that ParameterProblem can tell the sender about.
+	Fault int
 }
 
 // Is4 reports whether the header is one of IPv4, which its destination decides.
@@ -155,7 +158,7 @@ func (h *Header) append4(b []byte, payloadLen int) []byte {
 	p[0] = 4<<4 | HeaderLen4/4
 	p[off4TOS] = h.TOS
 	binary.BigEndian.PutUint16(p[off4Length:], lengthField(HeaderLen4, payloadLen))
-	binary.BigEndian.PutUint16(p[off4ID:], h.ID)
+	binary.BigEndian.PutUint16(p[off4ID:], uint16(h.ID))
 	fragment := uint16(h.FragmentOffset/8) & fragmentMask
 	if h.DF {
 		fragment |= flagDF
@@ -168,8 +171,14 @@ func (h *Header) append4(b []byte, payloadLen int) []byte {
 	p[off4Protocol] = byte(h.Protocol)
 	put4(p[off4Src:], h.Src)
 	put4(p[off4Dst:], h.Dst)
-	binary.BigEndian.PutUint16(p[off4Checksum:], ^checksum.Sum(0, p))
+	fixChecksum4(p)
 	return b
+}
+
+// fixChecksum4 fills in the checksum of an IPv4 header.
+func fixChecksum4(p []byte) {
+	p[off4Checksum], p[off4Checksum+1] = 0, 0
+	binary.BigEndian.PutUint16(p[off4Checksum:], ^checksum.Sum(0, p))
 }
 
 func (h *Header) append6(b []byte, payloadLen int) []byte {

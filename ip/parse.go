@@ -11,13 +11,18 @@ import (
 // packet from which padding behind the packet's own length is cut. With any drop other
 // than DropNone the payload is nil and h holds what had been read by then.
 //
+// A fragment is DropFragment, and all of h is read: it is for a Reassembler. With the
+// drops that ParameterProblem knows the addresses have been read and found possible.
+//
 // Every length is checked, and so are the IPv4 header checksum and that the addresses
 // can occur on a wire at all. Whether the packet is for this host is the caller's
 // question, and so are broadcast addresses of its networks (IsBroadcast).
 func Parse(packet []byte, h *Header) (payload []byte, drop Drop) {
 	end, drop := parse(packet, h)
-	if drop == DropNone {
-		drop = checkWireAddrs(h)
+	if drop == DropNone || drop == DropFragment || h.Fault != 0 {
+		if bad := checkWireAddrs(h); bad != DropNone {
+			drop = bad
+		}
 	}
 	if drop != DropNone {
 		return nil, drop
@@ -29,8 +34,10 @@ func Parse(packet []byte, h *Header) (payload []byte, drop Drop) {
 // allowed (RFC 1122, section 3.2.1.3 (g)).
 func ParseLocal(packet []byte, h *Header) (payload []byte, drop Drop) {
 	end, drop := parse(packet, h)
-	if drop == DropNone {
-		drop = checkLocalAddrs(h)
+	if drop == DropNone || drop == DropFragment || h.Fault != 0 {
+		if bad := checkLocalAddrs(h); bad != DropNone {
+			drop = bad
+		}
 	}
 	if drop != DropNone {
 		return nil, drop
@@ -69,7 +76,7 @@ func parse4(packet []byte, h *Header) (end int, drop Drop) {
 		return 0, DropHeaderChecksum
 	}
 	if h.Len > HeaderLen4 {
-		if drop := checkOptions4(packet[HeaderLen4:h.Len]); drop != DropNone {
+		if drop := h.walkOptions4(packet[:h.Len]); drop != DropNone {
 			return 0, drop
 		}
 	}
@@ -90,7 +97,7 @@ func (h *Header) read4(packet []byte) {
 	h.ProtocolOffset = off4Protocol
 	h.TTL = p[off4TTL]
 	h.TOS = p[off4TOS]
-	h.ID = binary.BigEndian.Uint16(p[off4ID:])
+	h.ID = uint32(binary.BigEndian.Uint16(p[off4ID:]))
 	h.DF = fragment&flagDF != 0
 	h.MF = fragment&flagMF != 0
 	h.FragmentOffset = int(fragment&fragmentMask) * 8
@@ -131,31 +138,50 @@ const (
 	optSSRR = 137 // strict source and record route
 )
 
-// checkOptions4 walks the options and obeys none. One that says that the packet has not
-// reached its end yet is a reason to drop it: a host does not forward, and delivering
-// would let a sender write the route of his choice (RFC 7126, sections 4.3 and 4.4).
-func checkOptions4(b []byte) Drop {
-	for len(b) > 0 {
-		switch b[0] {
+// walkOptions4 walks the options of a header and obeys none. One that says that the packet
+// has not reached its end yet is a reason to drop it: a host does not forward, and delivering
+// would let a sender write the route of his choice (RFC 7126, sections 4.3 and 4.4). Those
+// it does not know it skips (RFC 1122, section 3.2.1.8). In a broken one h.Fault is the
+// place of the byte that cannot be.
+func (h *Header) walkOptions4(b []byte) Drop {
+	for at := HeaderLen4; at < len(b); {
+		switch b[at] {
 		case optEOL:
 			return DropNone
 		case optNOP:
-			b = b[1:]
+			at++
 			continue
 		}
-		if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+		if at+2 > len(b) {
+			h.Fault = at
 			return DropOptions
 		}
-		if b[0] == optLSRR || b[0] == optSSRR {
-			// The pointer counts from 1, and the route ends where it points beyond.
-			if b[1] < 3 || b[2] < 4 {
-				return DropOptions
-			}
-			if b[2] <= b[1] {
-				return DropSourceRoute
+		n := int(b[at+1])
+		if n < 2 || at+n > len(b) {
+			h.Fault = at + 1
+			return DropOptions
+		}
+		if b[at] == optLSRR || b[at] == optSSRR {
+			if drop := h.sourceRoute4(b[at:at+n], at); drop != DropNone {
+				return drop
 			}
 		}
-		b = b[b[1]:]
+		at += n
+	}
+	return DropNone
+}
+
+// sourceRoute4 reads a source route, which stands at at.
+func (h *Header) sourceRoute4(b []byte, at int) Drop {
+	switch {
+	case len(b) < 3:
+		h.Fault = at + 1
+		return DropOptions
+	case b[2] < 4:
+		h.Fault = at + 2
+		return DropOptions
+	case int(b[2]) <= len(b): // the pointer counts from 1; the route ends where it points beyond
+		return DropSourceRoute
 	}
 	return DropNone
 }

@@ -256,7 +256,7 @@ func TestParse4AgreesWithGopacket(t *testing.T) {
 			rt.Fatalf("drop %v", drop)
 		}
 		want := ip.Header{
-			Src: src, Dst: dst, Protocol: ip.Protocol(l.Protocol), TTL: l.TTL, TOS: l.TOS, ID: l.Id,
+			Src: src, Dst: dst, Protocol: ip.Protocol(l.Protocol), TTL: l.TTL, TOS: l.TOS, ID: uint32(l.Id),
 			DF: l.Flags&layers.IPv4DontFragment != 0, Len: int(l.IHL) * 4, ProtocolOffset: 9,
 		}
 		if h != want || !bytes.Equal(got, payload) {

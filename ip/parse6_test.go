@@ -81,6 +81,8 @@ func TestParse6Drops(t *testing.T) {
 		{"unknown option that says drop and tell unless multicast", packet6(hop, options6(udp, 0xde, 0), data), ip.DropUnknownOption},
 		{"unknown option behind one to skip", packet6(dest, options6(udp, 0x1e, 2, 9, 9, 0x5e, 0), data), ip.DropUnknownOption},
 
+		{"seventeen extension headers", packet6(dest, bytes.Repeat(options6(dest), 16), options6(udp), data), ip.DropTooManyExtensions},
+		{"nine options", packet6(dest, options6(udp, bytes.Repeat([]byte{0x1e, 0}, 9)...), data), ip.DropTooManyOptions},
 		{"routing header type 0 to go on", packet6(route, routing6(udp, 0, 1), data), ip.DropSourceRoute},
 		{"segment routing header to go on", packet6(route, routing6(udp, 4, 1), data), ip.DropSourceRoute},
 		{"unknown routing header to go on", packet6(route, routing6(udp, 77, 255), data), ip.DropSourceRoute},
@@ -149,7 +151,9 @@ func TestParse6WalksExtensionHeaders(t *testing.T) {
 		{"atomic fragment with reserved bits", packet6(frag, []byte{udp, 0xff, 0, 6, 1, 2, 3, 4}, data), 40, 48},
 		{"all in the recommended order", packet6(hop, options6(dest), options6(route), routing6(frag, 0, 0), fragment6(dest, 0, 0), options6(udp), data), 88, 96},
 		{"all in another order", packet6(frag, fragment6(dest, 0, 0), options6(route), routing6(udp, 0, 0), data), 56, 80},
-		{"the same many times", packet6(dest, bytes.Repeat(options6(dest), 99), options6(udp), data), 40 + 99*8, 40 + 100*8},
+		{"sixteen", packet6(dest, bytes.Repeat(options6(dest), 15), options6(udp), data), 40 + 15*8, 40 + 16*8},
+		{"eight options to skip", packet6(dest, options6(udp, bytes.Repeat([]byte{0x1e, 0}, 8)...), data), 40, 64},
+		{"padding without end", packet6(dest, options6(udp, make([]byte, 2046)...), data), 40, 40 + 2048},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -227,14 +231,10 @@ func TestParse6FragmentTellsWhatItIs(t *testing.T) {
 	}
 }
 
-// A chain as long as a packet can hold, one byte short at its end: work is bounded by
-// the packet.
+// A chain as long as a packet can hold costs no more than one of sixteen headers.
 func TestParse6LongestChain(t *testing.T) {
 	n := 65528 / 8
-	h, _ := mustParse(t, packet6(dest, bytes.Repeat(options6(dest), n-1), options6(udp), []byte("1234567")))
-	if h.Len != 40+n*8 {
-		t.Errorf("header of %d bytes, want %d", h.Len, 40+n*8)
-	}
+	expectDrop(t, packet6(dest, bytes.Repeat(options6(dest), n-1), options6(udp), []byte("1234567")), ip.DropTooManyExtensions)
 }
 
 // What gopacket writes is read with the same meaning.

@@ -37,7 +37,7 @@ func (r UnreachableReason) String() string {
 }
 
 // Codes of destination unreachable over IPv4 (RFC 792; RFC 1812, section 5.2.7.1) and
-// over IPv6 (RFC 4443, section 3.1), and of an IPv6 parameter problem (section 3.4).
+// over IPv6 (RFC 4443, section 3.1).
 const (
 	code4Net      = 0
 	code4Host     = 1
@@ -50,8 +50,6 @@ const (
 	code6Admin = 1
 	code6Host  = 3
 	code6Port  = 4
-
-	code6UnknownNextHeader = 1
 )
 
 // Unreachable makes the error that tells the sender of packet why it was not delivered.
@@ -112,11 +110,11 @@ func mayAnswer(h *Header, packet []byte) bool {
 	if !singleHost(h.Src) || !singleHost(h.Dst) || h.FragmentOffset != 0 {
 		return false
 	}
-	if !h.IsICMP() {
-		return true
+	if !h.Is4() {
+		return !carriesError6(packet)
 	}
 	// A message too short to show its type counts as an error.
-	return h.Len < len(packet) && !isError(h.Is4(), packet[h.Len])
+	return h.Protocol != ICMP || h.Len < len(packet) && !isError(true, packet[h.Len])
 }
 
 // isError reports whether ICMP messages of a type are errors, which may not be answered

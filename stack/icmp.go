@@ -2,6 +2,7 @@ package stack
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 
@@ -14,27 +15,40 @@ import (
 // errorRate is the limit of ICMP errors that all engines share.
 type errorRate struct {
 	mu      sync.Mutex
-	limiter ip.Limiter
+	limiter *ip.ErrorLimiter
 }
 
-func (r *errorRate) allow(s *Stack) bool {
+func (r *errorRate) allow(s *Stack, dst netip.Addr, m *ip.Message) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.limiter.Allow(s.Now())
+	return r.limiter.Allow(s.Now(), dst, m, rand.Uint32())
+}
+
+// sendError sends an ICMP error about a packet with header h to whoever sent that, within
+// the limit of their rate. It comes from the address that was asked, or from ours where
+// that was a group (RFC 4443, section 2.2).
+func (s *Stack) sendError(h *ip.Header, m *ip.Message, o *outbox) {
+	if !s.errorRate.allow(s, h.Src, m) {
+		s.count.drop(dropICMPLimited)
+		return
+	}
+	src := h.Dst
+	if src.IsMulticast() {
+		var err error
+		if src, err = s.addrs.source(h.Src); err != nil {
+			s.count.drop(dropNoRoute)
+			return
+		}
+	}
+	s.sendMessage(src, h.Src, m, o)
 }
 
 // unreachable tells the sender of the packet in hand, frame f, that nobody takes it,
 // where the rules and the limit permit.
 func (e *engine) unreachable(reason ip.UnreachableReason, f *link.Frame) {
-	m, ok := ip.Unreachable(reason, &e.header, f.Data)
-	if !ok {
-		return
+	if m, ok := ip.Unreachable(reason, &e.header, f.Data); ok {
+		e.s.sendError(&e.header, &m, &e.box)
 	}
-	if !e.s.errorRate.allow(e.s) {
-		e.s.count.drop(dropICMPLimited)
-		return
-	}
-	e.s.sendMessage(e.header.Dst, e.header.Src, &m, &e.box)
 }
 
 // icmp takes in an ICMP or ICMPv6 message.

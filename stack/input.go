@@ -15,13 +15,15 @@ import (
 func (e *engine) packet(now mono.Time, i int) {
 	f := &e.frames[i]
 	h := &e.header
-	parse := ip.Parse
-	if e.in.local {
-		parse = ip.ParseLocal
+	payload, why := e.parse(f)
+	if why == ip.DropFragment {
+		if !e.fragment(now, i) {
+			return
+		}
+		payload, why = e.parse(f) // the datagram that it was the last piece of
 	}
-	payload, why := parse(f.Data, h)
 	if why != ip.DropNone {
-		e.s.count.dropIP(why)
+		e.malformed(why, f)
 		return
 	}
 	broadcast, ok := e.accepts(h)
@@ -39,6 +41,32 @@ func (e *engine) packet(now mono.Time, i int) {
 		e.s.count.drop(dropProtocol)
 		e.unreachable(ip.ProtocolUnreachable, f)
 	}
+}
+
+func (e *engine) parse(f *link.Frame) (payload []byte, why ip.Drop) {
+	if e.in.local {
+		return ip.ParseLocal(f.Data, &e.header)
+	}
+	return ip.Parse(f.Data, &e.header)
+}
+
+// malformed drops frame f for something in its IP header, and tells the sender what, where
+// that is wanted.
+func (e *engine) malformed(why ip.Drop, f *link.Frame) {
+	e.s.count.dropIP(why)
+	if m, ok := ip.ParameterProblem(why, &e.header, f.Data); ok && e.concerns(&e.header) {
+		e.s.sendError(&e.header, &m, &e.box)
+	}
+}
+
+// concerns reports whether a packet was sent to us, alone or with others, by somebody
+// else.
+func (e *engine) concerns(h *ip.Header) bool {
+	a := &e.s.addrs
+	if e.in.local {
+		return true
+	}
+	return !a.own[h.Src] && !a.isBroadcast(h.Src) && (a.own[h.Dst] || h.Dst.IsMulticast())
 }
 
 // accepts looks at the addresses: whether the packet is for us, and whether by broadcast.

@@ -61,6 +61,7 @@ func (s *Stack) sendSegment(r route, src, dst netip.Addr, tos uint8, seg *tcp.Se
 	b := seg.AppendHeader(o.header[:hlen])
 	length := len(b) - hlen + n
 	h := ip.Header{Src: src, Dst: dst, Protocol: ip.TCP, TTL: s.cfg.TTL, TOS: tos, DF: true}
+	h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, seg.SrcPort), netip.AddrPortFrom(dst, seg.DstPort), ip.TCP)
 	h.Append(o.header[:0], length)
 
 	f := &o.frame[0]
@@ -104,7 +105,8 @@ func (s *Stack) sendPieces(r route, o *outbox) {
 	}
 }
 
-// sendMessage sends an ICMP or ICMPv6 message.
+// sendMessage sends an ICMP or ICMPv6 message, in fragments where the path is too narrow
+// for it. Over IPv4 routers may cut it too, as on Linux.
 func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
 	if !s.addrs.answerable(dst) {
 		s.count.drop(dropNoRoute)
@@ -113,21 +115,39 @@ func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
 	r := s.routeTo(dst, 0)
 	hlen := headerLen(dst)
 	length := ip.ICMPHeaderLen + len(m.Body)
-	if hlen+length > min(r.via.mtuTo(dst), 65535) {
+	if length > maxPayload(dst) {
 		s.count.drop(dropTransmitBig)
 		return
 	}
 	block := buffer.NewBlockFor(hlen + length)
 	defer block.Release()
 	b := m.Append(block.B[:hlen], src, dst)
-	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: s.cfg.TTL, DF: true}
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: s.cfg.TTL}
 	if !dst.Is4() {
 		h.Protocol = ip.ICMPv6
+		h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0), ip.ICMPv6)
+	}
+	s.count.icmpOut.Add(1)
+	if mtu := min(r.via.mtuTo(dst), s.pathMTU(r, dst).MTU); hlen+length > mtu {
+		if !s.sendFragments(r, &h, b[hlen:], mtu, o) {
+			s.count.drop(dropTransmitBig)
+		}
+		return
+	}
+	if dst.Is4() {
+		s.identify(&h)
 	}
 	h.Append(b[:0], length)
 	o.frame[0] = link.Frame{Data: b}
-	s.count.icmpOut.Add(1)
 	s.transmit(r, o.frame[:])
+}
+
+// maxPayload is the most that a packet to dst carries behind its IP header, in bytes.
+func maxPayload(dst netip.Addr) int {
+	if dst.Is4() {
+		return ip.MaxPayload4
+	}
+	return ip.MaxPayload6
 }
 
 // transmit writes one frame. What the device does not take is lost, as on any wire.

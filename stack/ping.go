@@ -26,7 +26,7 @@ type Pong struct {
 // Ping sends an ICMP or ICMPv6 echo request with a sequence number, of which the lower 16
 // bits count, and a payload, and waits for its answer. It ends with ctx, whose error it
 // returns as net would; with the error that the network answered instead; or with EMSGSIZE
-// when the payload does not fit the MTU.
+// when the payload does not fit a packet. What does not fit the path is sent in fragments.
 func (s *Stack) Ping(ctx context.Context, dst netip.Addr, seq int, payload []byte) (Pong, error) {
 	dst = dst.Unmap()
 	pong, err := s.ping(ctx, dst, uint16(seq), payload)
@@ -50,7 +50,7 @@ func (s *Stack) ping(ctx context.Context, dst netip.Addr, seq uint16, payload []
 	if err != nil {
 		return Pong{}, os.NewSyscallError("connect", err)
 	}
-	if headerLen(dst)+ip.ICMPHeaderLen+len(payload) > s.routeTo(dst, 0).via.mtuTo(dst) {
+	if ip.ICMPHeaderLen+len(payload) > maxPayload(dst) {
 		return Pong{}, os.NewSyscallError("sendto", syscall.EMSGSIZE)
 	}
 	p := &ping{dst: dst, seq: seq, answer: make(chan answer, 1)}

@@ -21,6 +21,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,13 +49,16 @@ type Stack struct {
 	device iface
 	loop   iface // carries packets to our own addresses
 
-	conns     *flowtable.Table[*Conn]
-	listeners portTable[*Listener]
-	sockets   udpTable
-	pings     pings
-	timers    timers
-	errorRate errorRate
-	paths     paths
+	conns      *flowtable.Table[*Conn]
+	listeners  portTable[*Listener]
+	sockets    udpTable
+	pings      pings
+	timers     timers
+	errorRate  errorRate
+	paths      paths
+	reassembly reassembly
+	idents     idents
+	flowSeed   maphash.Seed
 
 	serial    atomic.Uint64 // of the connection made last
 	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
@@ -67,12 +71,6 @@ type Stack struct {
 	done    chan struct{}  // closed when it is over
 	running sync.WaitGroup // the stack's goroutines
 }
-
-// The rate of ICMP errors, as on Linux: in the long run 1,000 a second, and 50 at once.
-const (
-	errorsPerSecond = 1000
-	errorsBurst     = 50
-)
 
 // New makes a host on a device and starts it. The stack owns the device from then on
 // and closes it in Close; when New returns an error the device is left as it was.
@@ -87,7 +85,8 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 		addrs:     newAddrs(&cfg),
 		epoch:     time.Now(),
 		conns:     flowtable.New[*Conn](),
-		errorRate: errorRate{limiter: ip.NewLimiter(errorsPerSecond, errorsBurst)},
+		errorRate: errorRate{limiter: ip.NewErrorLimiter()},
+		flowSeed:  maphash.MakeSeed(),
 		stopped:   make(chan struct{}),
 		done:      make(chan struct{}),
 	}
@@ -99,6 +98,8 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.timers.init()
 	s.drain.init()
 	s.paths.init()
+	s.reassembly.init(s)
+	s.idents.init()
 	s.start()
 	return s, nil
 }
@@ -194,6 +195,7 @@ func (s *Stack) stop(cause error) bool {
 		u.shut()
 	}
 	s.abortAll() // while the device still carries the resets
+	s.reassembly.close()
 	s.loop.dev.Close()
 	s.device.dev.Close()
 	s.running.Wait()

@@ -316,6 +316,7 @@ func TestMTUEventChangesNewConnections(t *testing.T) {
 			t.Errorf("MSS %d after the MTU changed", got)
 		}
 		u := h.dialUDP(t, "10.77.0.2:53")
+		u.SetPathMTU(PathMTUDo)
 		if _, err := u.Write(make([]byte, 1400)); !errors.Is(err, syscall.EMSGSIZE) {
 			t.Errorf("datagram beyond the new MTU: %v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/checksum"
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
@@ -38,10 +39,14 @@ func (s *Stack) sendDatagram(out *outgoing, parts [][]byte, o *outbox) error {
 			return syscall.EINVAL
 		}
 	}
-	if hlen+udp.HeaderLen+piece > s.datagramMTU(r, out) {
-		return syscall.EMSGSIZE
+	path := s.datagramMTU(r, out)
+	if hlen+udp.HeaderLen+piece > path.MTU {
+		if segments > 1 || out.pathMTU == PathMTUDo || out.pathMTU == PathMTUProbe {
+			return syscall.EMSGSIZE
+		}
+		return s.sendCut(r, out, parts, n, path.MTU, o)
 	}
-	s.frameDatagram(r, out, parts, n, o)
+	s.frameDatagram(r, out, parts, n, path.MayCut, o)
 	f := &o.frame[0]
 	if segments > 1 {
 		f.GSO, f.GSOSize, f.HeaderLen = link.GSOUDP, uint16(piece), uint16(hlen+udp.HeaderLen)
@@ -55,13 +60,35 @@ func (s *Stack) sendDatagram(out *outgoing, parts [][]byte, o *outbox) error {
 	return nil
 }
 
-// datagramMTU is how long a packet may be that is not to be cut into fragments.
-func (s *Stack) datagramMTU(r route, out *outgoing) int {
-	mtu := r.via.mtuTo(out.dst.Addr())
-	if out.pathMTU == PathMTUWant || out.pathMTU == PathMTUDo {
-		mtu = min(mtu, s.pathMTU(r, out.dst.Addr()).MTU)
+// sendCut sends a datagram of n bytes in fragments that fit mtu.
+func (s *Stack) sendCut(r route, out *outgoing, parts [][]byte, n, mtu int, o *outbox) error {
+	src, dst := out.src, out.dst
+	block := buffer.NewBlockFor(udp.HeaderLen + n)
+	defer block.Release()
+	body := udp.Append(block.B[:0], src.Port(), dst.Port(), src.Addr(), dst.Addr(), parts...)
+	h := ip.Header{Src: src.Addr(), Dst: dst.Addr(), Protocol: ip.UDP, TTL: out.ttl, TOS: out.tos}
+	h.FlowLabel = s.flowLabel(src, dst, ip.UDP)
+	if !s.sendFragments(r, &h, body, mtu, o) {
+		return syscall.EMSGSIZE
 	}
-	return mtu
+	s.count.udpOut.Add(1)
+	return nil
+}
+
+// datagramMTU is how long a packet may be that is not to be cut into fragments, and
+// whether routers may cut it all the same.
+func (s *Stack) datagramMTU(r route, out *outgoing) ip.PathMTU {
+	path := ip.PathMTU{MTU: r.via.mtuTo(out.dst.Addr())}
+	switch out.pathMTU {
+	case PathMTUDont:
+		path.MayCut = out.dst.Addr().Is4()
+	case PathMTUWant:
+		known := s.pathMTU(r, out.dst.Addr())
+		path = ip.PathMTU{MTU: min(path.MTU, known.MTU), MayCut: known.MayCut}
+	case PathMTUDo:
+		path.MTU = min(path.MTU, s.pathMTU(r, out.dst.Addr()).MTU)
+	}
+	return path
 }
 
 // maxDatagram is the most payload in bytes that a datagram to dst can have.
@@ -73,8 +100,8 @@ func maxDatagram(dst netip.Addr) int {
 }
 
 // frameDatagram puts the headers of a datagram with n bytes of payload, and the payload,
-// into the outbox.
-func (s *Stack) frameDatagram(r route, out *outgoing, parts [][]byte, n int, o *outbox) {
+// into the outbox. mayCut leaves out don't fragment.
+func (s *Stack) frameDatagram(r route, out *outgoing, parts [][]byte, n int, mayCut bool, o *outbox) {
 	src, dst := out.src.Addr(), out.dst.Addr()
 	hlen := headerLen(dst)
 	f := &o.frame[0]
@@ -88,7 +115,11 @@ func (s *Stack) frameDatagram(r route, out *outgoing, parts [][]byte, n int, o *
 		sum = udp.Complete(checksum.SumSlices(checksum.Sum(sum, b[hlen:]), parts...))
 	}
 	binary.BigEndian.PutUint16(b[hlen+udp.OffChecksum:], sum)
-	h := ip.Header{Src: src, Dst: dst, Protocol: ip.UDP, TTL: out.ttl, TOS: out.tos, DF: out.pathMTU != PathMTUDont}
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.UDP, TTL: out.ttl, TOS: out.tos, DF: !mayCut}
+	h.FlowLabel = s.flowLabel(out.src, out.dst, ip.UDP)
+	if mayCut {
+		s.identify(&h)
+	}
 	h.Append(o.header[:0], udp.HeaderLen+n)
 	f.Data = b
 }

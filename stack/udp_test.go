@@ -87,11 +87,12 @@ func TestShortBufferCutsTheDatagram(t *testing.T) {
 	})
 }
 
-func TestDatagramBeyondTheMTUIsEMSGSIZE(t *testing.T) {
+func TestDatagramThatMayNotBeCutIsEMSGSIZE(t *testing.T) {
 	withHosts(t, func(t *testing.T, h *hosts) {
 		h.listenPacket(t, h.server, "udp", ":53")
 		for address, most := range map[string]int{"10.77.0.2:53": 1500 - 28, "[fd77::2]:53": 1500 - 48} {
 			c := h.dialUDP(t, address)
+			c.SetPathMTU(PathMTUDo)
 			if _, err := c.Write(make([]byte, most)); err != nil {
 				t.Errorf("%d bytes to %s: %v", most, address, err)
 			}
