@@ -36,6 +36,9 @@ type Congestion interface {
 	// Idle: data is about to be sent after an idle time of more than a
 	// retransmission timeout (RFC 5681, section 4.1).
 	Idle(now Time)
+	// Resize: segments have another size from now on. MSS and Initial of s count, as in
+	// the beginning; the window and the threshold stay what they are in bytes.
+	Resize(s CongestionSetup)
 }
 
 // Acked is what an acknowledgment of new data tells a Congestion.

@@ -187,3 +187,21 @@ func (c *cubic) Idle(Time) {
 	c.cwnd = min(c.cwnd, float64(c.initial)/float64(c.mss))
 	c.epoch, c.lastAck = 0, 0
 }
+
+// Resize counts the windows in segments of the new size. The cubic function, which knows
+// no other unit, starts anew.
+func (c *cubic) Resize(s CongestionSetup) {
+	scale := float64(c.mss) / float64(s.MSS)
+	c.mss, c.initial = int32(s.MSS), int32(s.Initial)
+	c.cubicWindow.resize(scale)
+	c.before.resize(scale)
+	c.cwnd = max(c.cwnd, 1)
+}
+
+func (w *cubicWindow) resize(scale float64) {
+	w.cwnd *= scale
+	w.ssthresh *= scale
+	w.wMax *= scale
+	w.cwndPrior *= scale
+	w.epoch, w.lastAck = 0, 0
+}

@@ -35,6 +35,8 @@ const (
 	// of it now; Urgent says how far the reader is from its end (RFC 9293, 3.8.5,
 	// MUST-32).
 	EventUrgent
+	// EventMSS: our segments have another size now, MSS; Why says what changed it.
+	EventMSS
 )
 
 // Why is the reason behind an event.
@@ -58,6 +60,8 @@ const (
 	WhyRACK           // what was sent later has arrived (RFC 8985)
 	WhyTLP            // a tail loss probe (RFC 8985, section 7)
 	WhyRescue         // the rescue retransmission of a recovery (RFC 6675, section 4)
+	WhyTooBig         // it was too big for the path (RFC 1191, RFC 8201)
+	WhyMTUProbe       // larger than usual, to try out the path (RFC 4821)
 
 	// Segments dropped on arrival.
 	WhyOutOfWindow    // outside the receive window
@@ -89,6 +93,10 @@ const (
 	WhySpuriousDSACK // undone: all that was sent again was reported as a duplicate
 	WhySpuriousEcho  // undone: the echoed timestamp is of the first copy (RFC 3522)
 	WhySpuriousFRTO  // undone: F-RTO found the timeout spurious (RFC 5682)
+
+	// Size of segments; besides WhyTooBig and WhyMTUProbe.
+	WhyBlackHole // large packets seem to vanish (RFC 4821, section 7.7)
+	WhyPathAged  // what was known of the path has become old
 )
 
 var whyNames = [...]string{
@@ -107,6 +115,10 @@ var whyNames = [...]string{
 	WhyRACK:                "later data arrived (RACK)",
 	WhyTLP:                 "tail loss probe",
 	WhyRescue:              "rescue retransmission",
+	WhyTooBig:              "too big for the path",
+	WhyMTUProbe:            "probe of the path MTU",
+	WhyBlackHole:           "large packets seem to vanish",
+	WhyPathAged:            "path MTU aged",
 	WhyOutOfWindow:         "outside the window",
 	WhyPAWS:                "old timestamp",
 	WhyBadAck:              "unacceptable ACK",
@@ -161,6 +173,8 @@ type Event struct {
 	Cwnd, Ssthresh, Flight int
 	// Urgent, in bytes, is set on EventUrgent.
 	Urgent int
+	// MSS, in bytes and options included, is set on EventMSS.
+	MSS int
 }
 
 // SegmentInfo is what an observer sees of a segment: its header, the length of its

@@ -83,9 +83,9 @@ func (t *TCB) takeSYN(now Time, seg *Segment) {
 
 	o := &seg.Options
 	if o.MSS != 0 {
-		t.snd.mss = max(min(o.MSS, t.mss), minMSS)
+		t.agreeMSS(max(min(o.MSS, t.mss), minMSS))
 	} else {
-		t.snd.mss = t.defaultMSS()
+		t.agreeMSS(t.defaultMSS())
 	}
 	t.setTo(sackOK, o.SACKPermitted && !t.params.NoSACK)
 	t.setTo(timestampsOK, o.HasTimestamps && !t.params.NoTimestamps)
@@ -219,6 +219,9 @@ func (t *TCB) backToListen(now Time, why Why) {
 	s := Setup{
 		Params: t.params, Observer: t.observer, Endpoints: t.ends,
 		MSS: int(t.mss), MaxGSO: int(t.maxGSO), ISS: t.snd.iss, TSOffset: t.tsOffset,
+	}
+	if t.extra != nil {
+		s.PathMSS, s.PathUntil = int(t.extra.path.known), t.extra.path.until
 	}
 	from := t.state
 	t.releaseSend()

@@ -81,3 +81,9 @@ func (r *newReno) Undo(Time) {
 
 // Idle restarts from the initial window (RFC 5681, 4.1).
 func (r *newReno) Idle(Time) { r.cwnd = min(r.cwnd, r.initial) }
+
+// Resize changes what a segment is.
+func (r *newReno) Resize(s CongestionSetup) {
+	r.mss, r.initial = s.MSS, s.Initial
+	r.cwnd = max(r.cwnd, s.MSS)
+}

@@ -106,7 +106,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 		return false // F-RTO tries new data first
 	}
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
-		t.scoreboard.resend(i, 1, now, rateMark{})
+		t.scoreboard.resend(i, 1, 0, now, rateMark{})
 		t.emitSYN(now, out, t.recovery.why)
 		return true
 	}
@@ -136,7 +136,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	if run.start == t.snd.una && t.recovery.mode != recoveryLoss {
 		t.armRetransmit(now) // as on Linux: it has just been given another round trip
 	}
-	t.scoreboard.resend(i, n, now, t.sendMark(now))
+	t.scoreboard.resend(i, n, min(n, mss)+opts.len(), now, t.sendMark(now))
 	t.prrSent(n)
 	if t.recovery.why != WhyTLP && t.recovery.why != WhyWindowOpened {
 		t.undoSent(now, n)
@@ -166,7 +166,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 		if i := t.scoreboard.head; t.scoreboard.runs[i].state != lost {
 			t.scoreboard.mark(&t.scoreboard.runs[i], lost)
 		}
-		t.scoreboard.resend(t.scoreboard.head, n, now, t.sendMark(now))
+		t.scoreboard.resend(t.scoreboard.head, n, n+opts.len(), now, t.sendMark(now))
 		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
 		return true
 	}
@@ -185,6 +185,9 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	}
 	if t.cc == nil || !t.state.Synchronized() {
 		return false
+	}
+	if t.extra != nil {
+		t.agePath(now)
 	}
 	unsent := t.unsent()
 	switch {
@@ -207,6 +210,8 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 		room = int(t.recovery.frtoRoom) // RFC 5682, 2.1, step 2b
 	case t.paced(now):
 		return false
+	case t.extra != nil && t.nextMTUProbe(now, out, unsent, room):
+		return true
 	}
 	n := t.allowed(unsent, room, mss)
 	if t.recovery.frto == frtoProbe {
@@ -270,12 +275,17 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	}
 	mark := t.sendMark(now)
 	t.snd.nxt = start.Add(n)
+	mss := int(t.snd.mss) - opts.len()
+	if why == WhyMTUProbe {
+		mss = n
+	}
 	t.record().sent(sentRun{
 		start: start, end: t.snd.nxt, at: now, rate: mark, appLimited: t.rate.appLimited != 0,
+		size: uint16(min(n, mss) + opts.len()), probe: why == WhyMTUProbe,
 	}, t.sendMSS())
 	t.prrSent(n)
 	t.pace(now, n)
-	if n%t.sendMSS() != 0 {
+	if n%t.sendMSS() != 0 && why != WhyMTUProbe {
 		t.snd.sml = t.snd.nxt
 	}
 	if !t.timers.armed(timerRetransmit) && t.snd.wnd > 0 {
@@ -431,7 +441,7 @@ func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 		Seq: seq, Ack: t.rcv.nxt, Flags: flags, Options: opts,
 		Window: t.advertise(),
 	}
-	if mss := int(t.snd.mss) - opts.len(); n > mss {
+	if mss := int(t.snd.mss) - opts.len(); n > mss && why != WhyMTUProbe {
 		out.GSOSize = mss
 	}
 	if t.is(ecnEchoing) {
@@ -458,7 +468,7 @@ func (t *TCB) sent(now Time, out *Out, why Why) {
 	t.count.segsOut += segs
 	t.count.bytesSent += uint64(out.DataLen)
 	switch why {
-	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue:
+	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue, WhyTooBig:
 		w := t.trouble()
 		w.retransSegs += segs
 		w.bytesRetrans += uint64(out.DataLen)

@@ -67,6 +67,10 @@ type Params struct {
 	// R2SYNACK is the same for the SYN,ACK of a passive open. Default 5 (Linux), 63 s.
 	R2SYNACK int
 
+	// NoMTUProbing turns off the search for what the path carries without ICMP (RFC 4821),
+	// which begins when R1 is reached, as on Linux with tcp_mtu_probing=1.
+	NoMTUProbing bool
+
 	// MSL is the maximum segment lifetime; TIME-WAIT lasts twice as long. Default
 	// 30 s, so that TIME-WAIT lasts the 60 s it does on Linux; RFC 9293, 3.4.2 says
 	// 2 minutes.

@@ -120,6 +120,9 @@ func (t *TCB) reorderTimeout(now Time) {
 	}
 	t.recovery.why = WhyRACK
 	if t.recovery.mode == recoveryNone {
+		if t.mtuProbeLost(now) {
+			return
+		}
 		t.enterFastRecovery(now, before)
 	}
 	t.prrForce()

@@ -78,12 +78,18 @@ func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a 
 	}
 	r := &t.recovery
 	fast := r.mode == recoveryFast
+	if t.extra != nil {
+		t.mtuProbeArrived(now)
+	}
 	if r.mode != recoveryNone && t.snd.una.AtOrAfter(r.point) {
 		t.leaveRecovery(now)
 	}
 	lossFound := t.lossFound(now, news, dup)
 	switch r.mode {
 	case recoveryNone:
+		if lossFound && t.mtuProbeLost(now) {
+			return
+		}
 		if lossFound {
 			t.enterFastRecovery(now, before)
 			t.prrUpdate(delivered, false)
@@ -198,6 +204,10 @@ func (t *TCB) retransmitTimeout(now Time) {
 	if t.givenUp(now) {
 		t.end(now, ErrTimeout, WhyTimeout)
 		return
+	}
+	t.mtuProbeForget()
+	if int(t.retransmits) >= t.params.R1 && t.cc != nil {
+		t.blackHole(now)
 	}
 	t.retransmits = min(t.retransmits+1, 250)
 	t.trouble().timeouts++

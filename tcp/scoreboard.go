@@ -21,12 +21,18 @@ type sentRun struct {
 	start, end Seq
 	at         Time // when it was last sent
 	state      sentState
-	retx       uint8 // times it was sent again
-	appLimited bool  // the application had no more to send then
+	retx       uint8  // times it was sent again
+	appLimited bool   // the application had no more to send then
+	probe      bool   // one segment, larger than others: it tries out the path (RFC 4821)
+	size       uint16 // the largest of its segments, with the options: what the MSS limits
 	rate       rateMark
 }
 
 func (r *sentRun) len() int { return r.end.Sub(r.start) }
+
+// segment is the size of the largest segment of the run, options included: of one whose
+// beginning has been acknowledged only the end counts.
+func (r *sentRun) segment() int { return min(int(r.size), r.len()+maxOptions) }
 
 // sentBefore reports whether the run was sent before another that was sent at and ended
 // at end (RFC 8985, section 6.2, RACK_sent_after).
@@ -108,8 +114,9 @@ func (s *scoreboard) sent(run sentRun, mss int) {
 	if n := len(s.runs); n > s.head {
 		last := &s.runs[n-1]
 		if last.at == run.at && last.state == inFlight && last.retx == 0 &&
-			last.appLimited == run.appLimited && last.len()%mss == 0 {
+			last.appLimited == run.appLimited && !last.probe && !run.probe && last.len()%mss == 0 {
 			last.end = run.end
+			last.size = max(last.size, run.size)
 			return
 		}
 	}
@@ -229,6 +236,20 @@ func (s *scoreboard) loseAll() {
 	}
 }
 
+// loseLarger marks what is in flight in segments of more than size bytes as lost.
+func (s *scoreboard) loseLarger(size int) {
+	for i := range s.all() {
+		if r := &s.runs[s.head+i]; r.state == inFlight && r.segment() > size {
+			s.mark(r, lost)
+		}
+	}
+}
+
+// headLarger reports whether the segment at SND.UNA has more than size bytes.
+func (s *scoreboard) headLarger(size int) bool {
+	return s.head < len(s.runs) && s.runs[s.head].segment() > size
+}
+
 // unlose takes back that anything is lost: it was only late.
 func (s *scoreboard) unlose() {
 	for i := range s.all() {
@@ -304,6 +325,7 @@ func (s *scoreboard) joinLost(i, n int) {
 	for last+1 < len(s.runs) && s.runs[last].end.Sub(s.runs[i].start) < n && s.runs[last+1].state == lost {
 		last++
 		s.runs[i].retx = max(s.runs[i].retx, s.runs[last].retx)
+		s.runs[i].size = max(s.runs[i].size, s.runs[last].size)
 	}
 	if last > i {
 		s.runs[i].end = s.runs[last].end
@@ -312,14 +334,14 @@ func (s *scoreboard) joinLost(i, n int) {
 }
 
 // resend records that the first n bytes of the i-th run, which is lost, were sent
-// again.
-func (s *scoreboard) resend(i, n int, now Time, mark rateMark) {
+// again, in segments of which the largest has size bytes with its options.
+func (s *scoreboard) resend(i, n, size int, now Time, mark rateMark) {
 	if s.runs[i].len() > n {
 		s.split(i, s.runs[i].start.Add(n))
 	}
 	r := &s.runs[i]
 	s.mark(r, inFlight)
-	r.at, r.rate = now, mark
+	r.at, r.rate, r.size, r.probe = now, mark, uint16(size), false
 	if r.retx < 255 {
 		r.retx++
 	}

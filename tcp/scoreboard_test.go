@@ -145,7 +145,7 @@ func (m *scoreboardModel) step(t *rapid.T, what int) {
 				t.Fatalf("byte %d is lost and comes before the first lost run at %d", j, start)
 			}
 		}
-		m.s.resend(i, k, m.now, rateMark{})
+		m.s.resend(i, k, k, m.now, rateMark{})
 		m.set(start, start+k, func(c *cell) { c.state, c.at, c.retx = inFlight, m.now, c.retx+1 })
 	}
 }

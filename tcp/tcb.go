@@ -22,6 +22,7 @@
 //	recovery.go rack.go prr.go undo.go its repair: RFC 6298, 6582, 8985, 9937, 5682, 3522, 4015
 //	congestion.go newreno.go cubic.go hystart.go  RFC 5681, 9438, 9406
 //	ecn.go rate.go pacing.go           RFC 3168, delivery rates, pacing
+//	pmtu.go                            RFC 1191, 8201, 4821, 5927: what the path carries
 //	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
 //	timewait.go challenge.go           RFC 6191, 1337; RFC 5961
 //	info.go events.go                  what an observer may see
@@ -56,6 +57,10 @@ type Setup struct {
 	MaxGSO int
 	// ISS is the initial send sequence number, by ISN.
 	ISS Seq
+	// PathMSS is what the path is known to carry where that is less, and PathUntil until
+	// when that holds; 0: nothing is known. See SetPathMSS.
+	PathMSS   int
+	PathUntil Time
 	// TSOffset is added to the clock of our timestamps, so that they do not tell
 	// strangers how long we have been up (RFC 7323, 5.4).
 	TSOffset uint32
@@ -135,6 +140,7 @@ type TCB struct {
 
 	timers       timers
 	own          *settings       // nil: none
+	extra        *extras         // nil: all defaults
 	lastRcv      Time            // when a segment last arrived
 	lastSnd      Time            // when one was last sent
 	lastData     Time            // when data was last sent
@@ -239,7 +245,11 @@ func (t *TCB) setup(now Time, s Setup) {
 	t.snd.sml = s.ISS
 	// What our SYN offers, before there is a RCV.NXT to count it from.
 	t.rcv.adv = t.rcv.nxt.Add(min(int(t.recvLimit), 65535))
-	t.snd.mss = t.defaultMSS()
+	if s.PathMSS > 0 {
+		t.extras().path.full = t.mss
+		t.setPath(s.PathMSS, s.PathUntil)
+	}
+	t.agreeMSS(t.defaultMSS())
 	t.rtt.init(s.Params)
 	t.rcv.mss = min(defaultMSS4, t.mss)
 	t.recovery = recovery{point: s.ISS, limited: s.ISS}
