@@ -42,7 +42,6 @@ type Conn struct {
 	lane      uint16          // queue of via, the one that the peer's packets came by last
 	network   network         // does not change
 	passive   bool
-	refused   bool // an ICMP error has ended the attempt to connect
 	announced bool // the listener's queue has had it
 	touched   bool // an engine will settle it after its batch
 	writing   bool // a Write, which may wait halfway, is in progress
@@ -77,6 +76,7 @@ func (c *Conn) open(now mono.Time, ends tcp.Endpoints, passive bool) {
 		TSOffset:  tcp.TimestampOffset(&s.secret, ends),
 	}
 	now = c.at(now)
+	c.knownPath(now, ends.Remote.Addr(), &setup)
 	if passive {
 		c.tcb.OpenPassive(now, setup)
 	} else {

@@ -187,8 +187,6 @@ func (c *Conn) waitEstablished(ctx context.Context) error {
 	}
 	for {
 		switch {
-		case c.refused:
-			return os.NewSyscallError("connect", syscall.ECONNREFUSED)
 		case c.tcb.Err() != nil:
 			if err := c.usable(); err != nil {
 				return err // the stack was closed

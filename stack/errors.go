@@ -77,7 +77,10 @@ func systemError(call string, err error) error {
 	case tcp.ErrNotConnected:
 		errno = syscall.ENOTCONN
 	default:
-		return err
+		var ok bool
+		if errno, ok = err.(syscall.Errno); !ok { // of an ICMP error
+			return err
+		}
 	}
 	return os.NewSyscallError(call, errno)
 }

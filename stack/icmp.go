@@ -107,23 +107,3 @@ func (e *engine) echoError(now mono.Time, q *pathError) bool {
 
 // hard reports whether an error says that trying again is no use.
 func hard(k ip.ErrorKind) bool { return k == ip.ErrorPort || k == ip.ErrorProtocol }
-
-// tcpError ends an attempt to connect when the destination says that it does not take
-// TCP or the port. Otherwise, and for connections that exist, ICMP errors are hints that
-// change nothing (RFC 1122, section 4.2.3.9; RFC 5927): retransmission goes on.
-func (e *engine) tcpError(now mono.Time, q *pathError, ends tcp.Endpoints, seq tcp.Seq) bool {
-	c, ok := e.s.conns.Get(e.s.conns.Key(ends.Local, ends.Remote))
-	if !ok || !hard(q.Kind) {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now = c.at(now)
-	if c.gone || c.tcb.Ends() != ends || c.tcb.State() != tcp.StateSynSent || c.tcb.Info(now).ISS != seq {
-		return false
-	}
-	c.refused = true
-	c.tcb.Abort(now)
-	c.settle(now, &e.box)
-	return true
-}

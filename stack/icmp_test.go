@@ -14,8 +14,6 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
-
-	"github.com/a644562b/portico/tcp"
 )
 
 // echoPacket makes an echo request.
@@ -79,78 +77,6 @@ func TestICMPErrorsAreRateLimited(t *testing.T) {
 // unreachable makes an ICMP error of the client about a packet.
 func unreachable(code uint8, quoted []byte) []byte {
 	return packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, code)}, gopacket.Payload(quoted))
-}
-
-// dialing starts a dial from the stack to the wire and returns its SYN and its result.
-func (w *wire) dialing() (syn []byte, result chan error) {
-	w.t.Helper()
-	result = make(chan error, 1)
-	go func() {
-		_, err := w.s.Dial("tcp", "10.77.0.1:80")
-		result <- err
-	}()
-	return <-w.sent, result
-}
-
-func TestHardICMPErrorEndsTheDial(t *testing.T) {
-	for _, code := range []uint8{2, 3} { // protocol, port
-		withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-			syn, result := w.dialing()
-			w.raw(unreachable(code, syn))
-			wantErr(t, <-result, syscall.ECONNREFUSED, "dial tcp 10.77.0.1:80: connect: connection refused")
-			noConns(t, w.s)
-			w.want()
-		})
-	}
-}
-
-func TestOtherICMPErrorsLeaveTheDialAlone(t *testing.T) {
-	forged := func(syn []byte) []byte {
-		syn = append([]byte(nil), syn...)
-		syn[24]++ // sequence number
-		return syn
-	}
-	for name, icmp := range map[string]func(syn []byte) []byte{
-		"net unreachable":       func(syn []byte) []byte { return unreachable(0, syn) },
-		"host unreachable":      func(syn []byte) []byte { return unreachable(1, syn) },
-		"prohibited":            func(syn []byte) []byte { return unreachable(13, syn) },
-		"wrong sequence number": func(syn []byte) []byte { return unreachable(3, forged(syn)) },
-		"quote too short":       func(syn []byte) []byte { return unreachable(3, syn[:27]) },
-		"time exceeded": func(syn []byte) []byte {
-			return packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(11, 0)}, gopacket.Payload(syn))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-				syn, result := w.dialing()
-				w.raw(icmp(syn))
-				w.wantDrop("icmp_ignored")
-				conns := w.s.Conns()
-				if len(conns) != 1 || conns[0].State != tcp.StateSynSent {
-					t.Errorf("connections: %+v", conns)
-				}
-				w.s.Close()
-				<-result
-			})
-		})
-	}
-}
-
-func TestICMPErrorLeavesEstablishedConnectionAlone(t *testing.T) {
-	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-		l, err := w.s.Listen("tcp", ":80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		from, to := ap(client4, 1000), ap(server4, 80)
-		w.handshake(from, to, 100)
-		c := accept(t, l.(*Listener))
-		c.Write([]byte("x"))
-		w.raw(unreachable(3, <-w.sent))
-		if st := c.Info().State; st != tcp.StateEstablished {
-			t.Errorf("state %v", st)
-		}
-	})
 }
 
 func TestPing(t *testing.T) {

@@ -40,6 +40,17 @@ func (c *Conn) Info() tcp.Info {
 	return c.tcb.Info(c.now())
 }
 
+// SoftError is what is wrong with the path to the peer, as far as anybody said, or nil: the
+// last ICMP error about something in flight, a syscall.Errno such as EHOSTUNREACH, or
+// tcp.ErrTroubled after tcp.Params.R1 retransmissions in a row without an answer (RFC 9293,
+// section 3.9.1.8, MUST-47). The connection goes on trying, and the next acknowledgment
+// clears the error. Nobody is told who does not ask.
+func (c *Conn) SoftError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tcb.LastSoftError()
+}
+
 // ID names the connection.
 func (c *Conn) ID() ConnID { return c.id() }
 

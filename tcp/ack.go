@@ -63,6 +63,7 @@ func (t *TCB) ackOfFIN(now Time) bool {
 
 // acknowledged takes SEG.ACK in [SND.UNA, SND.NXT], the SACK blocks and the window.
 func (t *TCB) acknowledged(now Time, seg *Segment) {
+	t.acceptedAck()
 	news := ackNews{
 		now: now, minRTT: t.rtt.min.get(), fack: laterSeq(t.rack.fack, t.snd.una),
 		point: t.recovery.point, tsOffset: t.tsOffset, acked: seg.Ack.Sub(t.snd.una),

@@ -37,6 +37,8 @@ const (
 	EventUrgent
 	// EventMSS: our segments have another size now, MSS; Why says what changed it.
 	EventMSS
+	// EventError: an ICMP error about a segment in flight: Err.
+	EventError
 )
 
 // Why is the reason behind an event.
@@ -81,6 +83,7 @@ const (
 	WhyFinWait2Over  // the peer of a closed socket never sent its FIN
 	WhyLingerOver    // the time of SetLinger passed
 	WhyReset         // the peer reset the connection
+	WhyUnreachable   // an ICMP error says that the peer cannot be reached (RFC 9293, 3.9.2.2)
 	WhyPeerReopens   // a new SYN ended TIME-WAIT (RFC 6191)
 
 	// Congestion window.
@@ -134,6 +137,7 @@ var whyNames = [...]string{
 	WhyFinWait2Over:        "FIN-WAIT-2 timeout",
 	WhyLingerOver:          "linger time over",
 	WhyReset:               "reset by peer",
+	WhyUnreachable:         "peer unreachable",
 	WhyPeerReopens:         "peer opens anew",
 	WhySlowStart:           "slow start",
 	WhyCongestionAvoidance: "congestion avoidance",
@@ -175,6 +179,8 @@ type Event struct {
 	Urgent int
 	// MSS, in bytes and options included, is set on EventMSS.
 	MSS int
+	// Err is set on EventError.
+	Err error
 }
 
 // SegmentInfo is what an observer sees of a segment: its header, the length of its

@@ -27,18 +27,20 @@ type Info struct {
 	RcvWnd int `json:"rcv_wnd"`
 
 	// What was agreed in the handshake.
-	SndMSS       int   `json:"snd_mss"` // most data in one segment that we send, options deducted
-	RcvMSS       int   `json:"rcv_mss"` // the MSS that we announced
-	SndWndShift  uint8 `json:"snd_wscale"`
-	RcvWndShift  uint8 `json:"rcv_wscale"`
-	WindowScale  bool  `json:"wscale"`
-	Timestamps   bool  `json:"timestamps"`
-	SACK         bool  `json:"sack"`
-	NoDelay      bool  `json:"nodelay"`
-	KeepAlive    bool  `json:"keepalive"`
-	Retransmits  int   `json:"retransmits"`   // of the segment at SND.UNA, in a row without progress
-	Troubled     bool  `json:"troubled"`      // R1 reached (SHLD-9)
-	ProbesUnseen int   `json:"unseen_probes"` // zero-window or keep-alive probes without an answer
+	SndMSS      int   `json:"snd_mss"` // most data in one segment that we send, options deducted
+	RcvMSS      int   `json:"rcv_mss"` // the MSS that we announced
+	SndWndShift uint8 `json:"snd_wscale"`
+	RcvWndShift uint8 `json:"rcv_wscale"`
+	WindowScale bool  `json:"wscale"`
+	Timestamps  bool  `json:"timestamps"`
+	SACK        bool  `json:"sack"`
+	NoDelay     bool  `json:"nodelay"`
+	KeepAlive   bool  `json:"keepalive"`
+	Retransmits int   `json:"retransmits"` // of the segment at SND.UNA, in a row without progress
+	Troubled    bool  `json:"troubled"`    // R1 reached (SHLD-9)
+	// SoftError is what LastSoftError says, "" for nothing (MUST-47).
+	SoftError    string `json:"soft_error,omitempty"`
+	ProbesUnseen int    `json:"unseen_probes"` // zero-window or keep-alive probes without an answer
 
 	// Time.
 	SRTT   time.Duration `json:"srtt_ns"` // 0 before the first measurement
@@ -126,7 +128,10 @@ func (t *TCB) Info(now Time) Info {
 	if t.params == nil {
 		return i
 	}
-	i.Troubled = int(t.retransmits) >= t.params.R1
+	i.Troubled = t.troubled()
+	if err := t.LastSoftError(); err != nil {
+		i.SoftError = err.Error()
+	}
 	i.UnsentQueue, i.Urgent = t.unsent(), t.urgentLeft()
 	if t.ooo != nil {
 		i.OutOfOrder = t.ooo.bytes

@@ -56,7 +56,7 @@ func (t *TCB) InFlight(seq Seq) bool {
 // says that the path was busy. It reports false, and does nothing, where we send no
 // larger segments than that.
 func (t *TCB) TooBig(now Time, mss int, until Time) bool {
-	if t.params == nil || mss < 1 || mss >= t.largest() {
+	if t.params == nil || mss < 1 || mss >= t.LargestSegment() {
 		return false
 	}
 	t.setPath(mss, until)
@@ -109,8 +109,9 @@ func (t *TCB) fullMSS() uint16 {
 	return t.snd.mss
 }
 
-// largest is the size of the largest segments that we send: those of data, or a probe.
-func (t *TCB) largest() int {
+// LargestSegment is the size of the largest segments that we send: those of data, or a
+// probe of the path. An error about one that is too big cannot be true if it allows that.
+func (t *TCB) LargestSegment() int {
 	n := t.snd.mss
 	if t.extra != nil {
 		n = max(n, t.extra.path.probe)

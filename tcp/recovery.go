@@ -202,11 +202,11 @@ func (t *TCB) retransmitTimeout(now Time) {
 		return
 	}
 	if t.givenUp(now) {
-		t.end(now, ErrTimeout, WhyTimeout)
+		t.end(now, t.timedOut(), WhyTimeout)
 		return
 	}
 	t.mtuProbeForget()
-	if int(t.retransmits) >= t.params.R1 && t.cc != nil {
+	if t.troubled() && t.cc != nil {
 		t.blackHole(now)
 	}
 	t.retransmits = min(t.retransmits+1, 250)
@@ -265,6 +265,9 @@ func (t *TCB) givenUp(now Time) bool {
 
 // r2 is the number of retransmissions after which the connection is given up.
 func (t *TCB) r2() int {
+	if t.extra != nil && t.extra.r2 != 0 {
+		return int(t.extra.r2)
+	}
 	switch t.state {
 	case StateSynSent:
 		return t.params.R2SYN
@@ -275,4 +278,12 @@ func (t *TCB) r2() int {
 		return t.params.R2SYN
 	}
 	return t.params.R2
+}
+
+// r1 is the number of retransmissions after which the connection is troubled.
+func (t *TCB) r1() int {
+	if t.extra != nil && t.extra.r1 != 0 {
+		return int(t.extra.r1)
+	}
+	return t.params.R1
 }

@@ -22,6 +22,7 @@
 //	recovery.go rack.go prr.go undo.go its repair: RFC 6298, 6582, 8985, 9937, 5682, 3522, 4015
 //	congestion.go newreno.go cubic.go hystart.go  RFC 5681, 9438, 9406
 //	ecn.go rate.go pacing.go           RFC 3168, delivery rates, pacing
+//	icmp.go                            3.9.2.2: what ICMP errors mean
 //	pmtu.go                            RFC 1191, 8201, 4821, 5927: what the path carries
 //	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
 //	timewait.go challenge.go           RFC 6191, 1337; RFC 5961

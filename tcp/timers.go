@@ -184,12 +184,12 @@ func (t *TCB) persistTimeout(now Time) {
 	if !t.persisting() {
 		return
 	}
-	unanswered := int(t.probes) >= t.params.R2
+	unanswered := int(t.probes) >= t.r2()
 	if d := t.settings().userTimeout; d > 0 {
 		unanswered = t.probes > 0 && now.Sub(t.lastRcv) >= d
 	}
 	if unanswered {
-		t.end(now, ErrTimeout, WhyTimeout)
+		t.end(now, t.timedOut(), WhyTimeout)
 		return
 	}
 	t.probes = min(t.probes+1, 250)
@@ -226,7 +226,7 @@ func (t *TCB) keepAliveTimeout(now Time) {
 		return
 	}
 	if int(t.probes) >= k.Count {
-		t.abort(now, ErrTimeout, WhyKeepAliveDead)
+		t.abort(now, t.timedOut(), WhyKeepAliveDead)
 		return
 	}
 	t.probes++
