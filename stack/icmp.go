@@ -104,6 +104,3 @@ func (e *engine) echoError(now mono.Time, q *pathError) bool {
 	}
 	return e.s.pings.fail(q.Quote) || heeded
 }
-
-// hard reports whether an error says that trying again is no use.
-func hard(k ip.ErrorKind) bool { return k == ip.ErrorPort || k == ip.ErrorProtocol }

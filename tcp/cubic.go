@@ -194,7 +194,9 @@ func (c *cubic) Resize(s CongestionSetup) {
 	scale := float64(c.mss) / float64(s.MSS)
 	c.mss, c.initial = int32(s.MSS), int32(s.Initial)
 	c.cubicWindow.resize(scale)
-	c.before.resize(scale)
+	if c.before != nil {
+		c.before.resize(scale)
+	}
 	c.cwnd = max(c.cwnd, 1)
 }
 
