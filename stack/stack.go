@@ -93,7 +93,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	}
 	rand.Read(s.secret[:]) // never fails
 	s.device.init(s, dev)
-	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true}}))
+	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true, USO: true}}))
 	s.loop.local = true
 	s.sockets.init()
 	switch {
