@@ -7,6 +7,7 @@ import (
 
 	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/tcp"
 )
 
 var (
@@ -65,7 +66,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 func (c *Conn) read(b []byte) (n int, err error) {
 	for {
-		if err := c.mayRead(); err != nil || len(b) == 0 {
+		if len(b) == 0 {
+			return 0, c.usable() // as in net whatever the deadline
+		}
+		if err := c.mayRead(); err != nil {
 			return 0, err
 		}
 		c.call(func(now mono.Time) { n, err = c.tcb.Read(now, b) })
@@ -90,17 +94,10 @@ func (c *Conn) Write(b []byte) (int, error) {
 }
 
 func (c *Conn) write(b []byte) (done int, err error) {
-	for c.writing {
-		if err := c.mayWrite(); err != nil {
-			return 0, err
-		}
-		c.extras().canWrite.Wait()
+	if err := c.beginWrite(); err != nil {
+		return 0, err
 	}
-	c.writing = true
-	defer func() {
-		c.writing = false
-		c.extra.writers()
-	}()
+	defer c.endWrite()
 	for {
 		if err := c.mayWrite(); err != nil {
 			return done, err
@@ -119,6 +116,23 @@ func (c *Conn) write(b []byte) (done int, err error) {
 			c.extras().canWrite.Wait()
 		}
 	}
+}
+
+// beginWrite waits for a Write that is in progress; endWrite lets the next one begin.
+func (c *Conn) beginWrite() error {
+	for c.writing {
+		if err := c.mayWrite(); err != nil {
+			return err
+		}
+		c.extras().canWrite.Wait()
+	}
+	c.writing = true
+	return nil
+}
+
+func (c *Conn) endWrite() {
+	c.writing = false
+	c.extra.writers()
 }
 
 // ReadFrom writes what it reads from r until io.EOF, and returns how much that was.
@@ -182,39 +196,45 @@ func (c *Conn) abandon(box *outbox) {
 }
 
 // CloseWrite sends a FIN after what has been written, and leaves reading as it is
-// (RFC 9293, section 3.6, the half-closed connection).
+// (RFC 9293, section 3.6, the half-closed connection). A second one does nothing; once both
+// sides have closed, or a reset has, it is ENOTCONN.
 func (c *Conn) CloseWrite() error {
+	return c.shutdown(func(now mono.Time) error { return c.tcb.CloseWrite(now) })
+}
+
+// CloseRead makes Read return io.EOF. The peer is not told; what it sends is
+// acknowledged and dropped, as on Linux. Where CloseWrite is ENOTCONN so is CloseRead.
+func (c *Conn) CloseRead() error {
+	return c.shutdown(func(now mono.Time) error { c.tcb.CloseRead(now); return nil })
+}
+
+// shutdown is shutdown(2) of one side, which f closes.
+func (c *Conn) shutdown(f func(now mono.Time) error) error {
 	c.mu.Lock()
 	err := c.usable()
 	if err == nil {
-		c.call(func(now mono.Time) { err = c.tcb.CloseWrite(now) })
+		c.call(func(now mono.Time) {
+			switch c.tcb.State() {
+			case tcp.StateClosed, tcp.StateTimeWait:
+				err = tcp.ErrNotConnected
+			default:
+				err = f(now)
+			}
+		})
+		if err == tcp.ErrClosing {
+			err = nil
+		}
 		err = systemError("shutdown", err)
 	}
 	c.mu.Unlock()
 	return c.opError("close", err)
 }
 
-// CloseRead makes Read return io.EOF. The peer is not told; what it sends is
-// acknowledged and dropped, as on Linux.
-func (c *Conn) CloseRead() error {
-	c.mu.Lock()
-	err := c.usable()
-	if err == nil {
-		c.call(c.tcb.CloseRead)
-	}
-	c.mu.Unlock()
-	return c.opError("close", err)
-}
-
 // LocalAddr is a *net.TCPAddr.
-func (c *Conn) LocalAddr() net.Addr {
-	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Local))
-}
+func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Local) }
 
 // RemoteAddr is a *net.TCPAddr.
-func (c *Conn) RemoteAddr() net.Addr {
-	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Remote))
-}
+func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Remote) }
 
 // opError dresses an error of the operation op.
 func (c *Conn) opError(op string, err error) error {

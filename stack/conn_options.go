@@ -11,12 +11,12 @@ import (
 // SetNoDelay says whether small segments leave at once instead of waiting for company
 // (Nagle's algorithm, RFC 9293, section 3.7.4). The default is true, as in net.
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	return c.option(func(now mono.Time) { c.tcb.SetNoDelay(now, noDelay) })
+	return c.tcpOption(func(now mono.Time) { c.tcb.SetNoDelay(now, noDelay) })
 }
 
 // SetKeepAlive turns keep-alive probes on or off (RFC 9293, section 3.8.4).
 func (c *Conn) SetKeepAlive(on bool) error {
-	return c.option(func(now mono.Time) {
+	return c.tcpOption(func(now mono.Time) {
 		k := c.keepAlive()
 		k.Enable = on
 		c.setKeepAlive(now, k)
@@ -33,7 +33,7 @@ const (
 // SetKeepAliveConfig sets the keep-alive probes. As in net, a zero means 15 s, 15 s and
 // 9 probes, and a negative field stays as it is.
 func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	return c.option(func(now mono.Time) {
+	return c.tcpOption(func(now mono.Time) {
 		k := c.keepAlive()
 		k.Enable = config.Enable
 		k.Idle = netSetting(config.Idle, netKeepAliveIdle, k.Idle)
@@ -72,7 +72,7 @@ func (c *Conn) setKeepAlive(now mono.Time, k tcp.KeepAlive) {
 // Positive: it is delivered in the background for that many seconds, and then as for
 // 0.
 func (c *Conn) SetLinger(sec int) error {
-	return c.option(func(mono.Time) {
+	return c.tcpOption(func(mono.Time) {
 		if sec < 0 {
 			sec = -1
 		}
@@ -97,6 +97,15 @@ func (c *Conn) SetReadBuffer(bytes int) error {
 // and 64 MiB.
 func (c *Conn) SetWriteBuffer(bytes int) error {
 	return c.option(func(mono.Time) { c.tcb.SetSendBuffer(bytes) })
+}
+
+// tcpOption is option for what net calls settings of TCP: their errors name both ends.
+func (c *Conn) tcpOption(f func(now mono.Time)) error {
+	err := c.option(f)
+	if op, ok := err.(*net.OpError); ok {
+		op.Source, op.Addr = c.LocalAddr(), c.RemoteAddr()
+	}
+	return err
 }
 
 // option changes a setting of the TCB, which may have something to send then.

@@ -29,14 +29,14 @@ func TestDialErrorsReadAsInNet(t *testing.T) {
 			{"tcp", "255.255.255.255:80", syscall.ENETUNREACH, "dial tcp 255.255.255.255:80: connect: network is unreachable"},
 			{"tcp", "10.77.0.255:80", syscall.ENETUNREACH, "dial tcp 10.77.0.255:80: connect: network is unreachable"},
 			{"tcp", "224.0.0.1:80", syscall.ENETUNREACH, "dial tcp 224.0.0.1:80: connect: network is unreachable"},
-			{"tcp", "[ff02::1]:80", syscall.ENETUNREACH, "dial tcp [ff02::1%pipe0]:80: connect: network is unreachable"},
+			{"tcp", "[ff02::1]:80", syscall.ENETUNREACH, "dial tcp [ff02::1]:80: connect: network is unreachable"},
 			{"tcp", "10.77.0.2:0", nil, "dial tcp 10.77.0.2:0: " + errPortZero.Error()},
 			{"tcp", "", nil, "dial tcp: missing address"},
 			{"tcp", "10.77.0.2", nil, "dial tcp: address 10.77.0.2: missing port in address"},
 			{"tcp", "10.77.0.2:66666", nil, "dial tcp: address 66666: invalid port"},
 			{"tcp4", "[fd77::2]:80", nil, "dial tcp4: address fd77::2: no suitable address found"},
 			{"quic", "10.77.0.2:80", net.UnknownNetworkError("quic"), "dial quic: unknown network quic"},
-			{"tcp", "example.com:80", nil, "dial tcp: lookup example.com: the stack has no resolver; give Config.DNS or Config.Resolver, or a literal address"},
+			{"tcp", "example.com:80", nil, "dial tcp: lookup example.com: names need a resolver, and a stack has none; give a literal address"},
 		} {
 			c, err := h.client.Dial(test.network, test.address)
 			if c != nil {
@@ -276,10 +276,10 @@ func TestDialerLocalAddr(t *testing.T) {
 			{addr("0.0.0.0:1002"), "10.77.0.2:80", "10.77.0.1:1002"},
 			{addr("10.77.0.1:500"), "10.77.0.2:80", "dial tcp 10.77.0.1:500->10.77.0.2:80: bind: address already in use"},
 			{addr("10.77.0.9:1"), "10.77.0.2:80", "dial tcp 10.77.0.9:1->10.77.0.2:80: bind: cannot assign requested address"},
-			{addr("[fd77::1]:1"), "10.77.0.2:80", "dial tcp [fd77::1]:1->10.77.0.2:80: address [fd77::1]:1: no suitable address found"},
+			{addr("[fd77::1]:1"), "10.77.0.2:80", "dial tcp: address [fd77::1]:1: no suitable address found"},
 			{addr("127.0.0.1:1"), "10.77.0.2:80", "dial tcp 127.0.0.1:1->10.77.0.2:80: connect: network is unreachable"},
-			{&net.UDPAddr{Port: 1}, "10.77.0.2:80", "dial tcp :1->10.77.0.2:80: address :1: mismatched local address type"},
-			{&net.UnixAddr{Name: "x"}, "10.77.0.2:80", "dial tcp x->10.77.0.2:80: address x: mismatched local address type"},
+			{&net.UDPAddr{Port: 1}, "10.77.0.2:80", "dial tcp: address :1: mismatched local address type"},
+			{&net.UnixAddr{Name: "x"}, "10.77.0.2:80", "dial tcp: address x: mismatched local address type"},
 		} {
 			d := Dialer{Stack: h.client, LocalAddr: test.local}
 			c, err := d.Dial("tcp", test.address)

@@ -107,15 +107,15 @@ func TestListenErrorsReadAsInNet(t *testing.T) {
 			{"tcp", "10.77.0.9:80", syscall.EADDRNOTAVAIL, "listen tcp 10.77.0.9:80: bind: cannot assign requested address"},
 			{"tcp", "[fd77::9]:0", syscall.EADDRNOTAVAIL, "listen tcp [fd77::9]:0: bind: cannot assign requested address"},
 			{"tcp9", ":80", net.UnknownNetworkError("tcp9"), "listen tcp9: unknown network tcp9"},
-			{"udp", ":80", nil, "listen udp: address :80: unexpected address type"},
+			{"udp", ":80", nil, "listen udp :80: address :80: unexpected address type"},
 			{"tcp", "80", nil, "listen tcp: address 80: missing port in address"},
 			{"tcp", ":65536", nil, "listen tcp: address 65536: invalid port"},
 			{"tcp", ":-1", nil, "listen tcp: address -1: invalid port"},
 			{"tcp", ":nosuch", nil, "listen tcp: lookup tcp/nosuch: unknown port"},
 			{"tcp4", "[::]:81", nil, "listen tcp4: address ::: no suitable address found"},
 			{"tcp6", "10.77.0.2:81", nil, "listen tcp6: address 10.77.0.2: no suitable address found"},
-			{"tcp", "[fd77::2%eth0]:81", nil, "listen tcp: address fd77::2%eth0: no device \"eth0\" here; the zone is pipe1, or none"},
-			{"tcp", "server:81", nil, "listen tcp: lookup server: the stack has no resolver; give Config.DNS or Config.Resolver, or a literal address"},
+			{"tcp", "[fd77::2%eth0]:81", nil, "listen tcp: address fd77::2%eth0: " + noZones},
+			{"tcp", "server:81", nil, "listen tcp: lookup server: names need a resolver, and a stack has none; give a literal address"},
 		} {
 			l, err := h.server.Listen(test.network, test.address)
 			if l != nil {

@@ -13,7 +13,7 @@
 // is answered to packets that nobody serves (RFC 1122, section 3.2.2; RFC 9293, section
 // 3.10.7.1), blocking calls, deadlines, and closing in the background.
 //
-// It refuses to forward packets and to know a link layer.
+// It refuses to resolve names, to forward packets, and to know a link layer.
 package stack
 
 import (
@@ -59,7 +59,6 @@ type Stack struct {
 	reassembly reassembly
 	idents     idents
 	flowSeed   maphash.Seed
-	resolver   Resolver
 
 	serial    atomic.Uint64 // of the connection made last
 	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
@@ -93,17 +92,9 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	}
 	rand.Read(s.secret[:]) // never fails
 	s.device.init(s, dev)
-	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true, USO: true}}))
+	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true}}))
 	s.loop.local = true
 	s.sockets.init()
-	switch {
-	case cfg.Resolver != nil:
-		s.resolver = cfg.Resolver
-	case len(cfg.DNS) > 0:
-		s.resolver = newDNSResolver(s, cfg.DNS)
-	default:
-		s.resolver = ResolverFunc(noResolver)
-	}
 	s.timers.init()
 	s.drain.init()
 	s.paths.init()
