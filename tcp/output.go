@@ -133,7 +133,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	if n = t.fill(min(n, max(room/mss, 1)*mss), mss); n < run.len() && run.start.Add(n) == t.dataEnd() && t.windowEnd().After(t.dataEnd()) {
 		n++ // the FIN rides on the last of the data
 	}
-	if run.start == t.snd.una && t.recovery.mode != recoveryLoss {
+	if run.start == t.snd.una {
 		t.armRetransmit(now) // as on Linux: it has just been given another round trip
 	}
 	t.scoreboard.resend(i, n, min(n, mss)+opts.len(), now, t.sendMark(now))

@@ -123,7 +123,7 @@ func (t *TCB) reorderTimeout(now Time) {
 		if t.mtuProbeLost(now) {
 			return
 		}
-		t.enterFastRecovery(now, before)
+		t.enterFastRecovery(now, before, 0)
 	}
 	t.prrForce()
 }

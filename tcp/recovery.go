@@ -91,7 +91,7 @@ func (t *TCB) recoverOnAck(seg *Segment, news *ackNews, dup bool, before int, a 
 			return
 		}
 		if lossFound {
-			t.enterFastRecovery(now, before)
+			t.enterFastRecovery(now, before, news.acked)
 			t.prrUpdate(delivered, false)
 			return
 		}
@@ -170,13 +170,16 @@ func (t *TCB) lossFound(now Time, news *ackNews, dup bool) bool {
 }
 
 // enterFastRecovery begins fast recovery. before is what was in flight before the
-// acknowledgment that showed the loss.
-func (t *TCB) enterFastRecovery(now Time, before int) {
+// acknowledgment that showed the loss, and acked what it acknowledged: that counts in
+// FlightSize (RFC 5681, equation 4), which is the window that met the loss. A delayed
+// acknowledgment that ends at the loss and reports what follows it would otherwise cost
+// a small window one segment more.
+func (t *TCB) enterFastRecovery(now Time, before, acked int) {
 	r := &t.recovery
 	r.mode, r.point, r.rescued = recoveryFast, t.snd.nxt, false
 	t.trouble().fastRecoveries++
 	t.undoMark()
-	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una), t.cc.Window()))
+	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+acked, t.cc.Window()))
 	t.prrBegin(before)
 	t.prrForce()
 	t.timers.stop(timerProbe)

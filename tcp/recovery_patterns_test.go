@@ -361,3 +361,39 @@ func TestDelaySpikeCostsNoHalving(t *testing.T) {
 		})
 	}
 }
+
+// TestFlightSizeContainsWhatTheAckOfTheLossAcknowledges: RFC 5681, equation 4: a delayed ACK
+// ends at the loss and reports what follows it: the window that met the loss was ten.
+func TestFlightSizeContainsWhatTheAckOfTheLossAcknowledges(t *testing.T) {
+	d := flight(t, 10, withSACK, withParams(tcp.Params{Congestion: tcp.NewReno}))
+	d.send(". 1 ack 2001 <nop,nop,sack 3001:6001>")
+	d.expect(". 2001(1000) ack 1")
+	if i := d.info(); i.Ssthresh != 5000 {
+		d.fail("ssthresh is %d", i.Ssthresh)
+	}
+}
+
+// TestARepairAfterATimeoutGetsAWholeTimeout: the retransmission of the first segment is lost
+// after a timeout too, RACK sends it again, and the timer, which had been running since
+// the last ACK, starts anew with it: as on Linux, and as outside of such a repair.
+func TestARepairAfterATimeoutGetsAWholeTimeout(t *testing.T) {
+	d := flight(t, 4, withSACK, withParams(tcp.Params{Congestion: tcp.NewReno}))
+	for d.info().Timeouts == 0 {
+		d.wait(rtt)
+	}
+	d.overheard() // a probe, and the timeout
+	d.send(". 1 ack 1001")
+	d.expect(". 1001(1000) ack 1", ". 2001(1000) ack 1")
+	d.wait(100 * time.Millisecond)
+	d.send(". 1 ack 1001 <nop,nop,sack 2001:3001>")
+	d.at(rtt)
+	said := d.overheard()
+	if len(said) == 0 || said[0].Seq != d.iss.Add(1001) {
+		d.fail("the first segment is not sent again")
+	}
+	rto := d.info().RTO
+	d.wait(said[0].at.Add(rto).Sub(d.now) - 1)
+	d.expectNothing()
+	d.wait(1)
+	d.expect("@* . 1001(1000) ack 1")
+}
