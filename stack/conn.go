@@ -41,6 +41,10 @@ type Conn struct {
 	place     timerheap.Place // guarded by the lock of the stack's timers
 	lane      uint16          // queue of via, the one that the peer's packets came by last
 	network   network         // does not change
+	ttl, dscp uint8           // of what is sent; 0: the stack's TTL
+	dscpIn    uint8           // of the packet that came last
+	mayCut    bool            // the path is narrower than packets are made for
+	held      bool            // Dialer.Control has it: nothing leaves yet
 	passive   bool
 	announced bool // the listener's queue has had it
 	touched   bool // an engine will settle it after its batch
@@ -108,7 +112,10 @@ func (c *Conn) over() bool {
 // that is over leaves the tables.
 func (c *Conn) settle(now mono.Time, box *outbox) {
 	now = c.at(now)
-	ends, r := c.tcb.Ends(), route{via: c.via, lane: c.lane}
+	if c.held {
+		return
+	}
+	ends, r := c.tcb.Ends(), c.route()
 	for c.tcb.Next(now, &box.out) {
 		c.stack().sendNext(r, ends.Local.Addr(), ends.Remote.Addr(), box)
 	}

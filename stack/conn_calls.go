@@ -157,8 +157,8 @@ type onlyWriter struct{ io.Writer }
 
 type onlyReader struct{ io.Reader }
 
-// Close closes the connection and returns at once. What has been written is delivered in
-// the background, unless data that arrived was not read: then, as on Linux, the peer is
+// Close closes the connection and returns at once, but for a positive SetLinger. What has
+// been written is delivered in the background, unless data that arrived was not read: then, as on Linux, the peer is
 // reset, for it would not learn otherwise that its data was lost. Blocked calls return
 // net.ErrClosed.
 func (c *Conn) Close() error {
@@ -167,6 +167,9 @@ func (c *Conn) Close() error {
 	if !c.closed {
 		c.shut()
 		c.call(c.tcb.Close)
+		for c.tcb.Lingering() {
+			c.extras().canWrite.Wait()
+		}
 	}
 	c.mu.Unlock()
 	return c.opError("close", err)

@@ -69,8 +69,9 @@ func (c *Conn) setKeepAlive(now mono.Time, k tcp.KeepAlive) {
 
 // SetLinger says what Close does with data that has not been delivered. Negative, the
 // default: it is delivered in the background. 0: it is dropped and the peer is reset.
-// Positive: it is delivered in the background for that many seconds, and then as for
-// 0.
+// Positive: Close waits, as on Linux, until the peer has acknowledged everything and the
+// FIN, but at most that many seconds; what it has not acknowledged by then is dropped, and
+// the peer is reset.
 func (c *Conn) SetLinger(sec int) error {
 	return c.tcpOption(func(mono.Time) {
 		if sec < 0 {

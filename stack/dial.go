@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/tcp"
 )
 
@@ -24,6 +25,10 @@ type Dialer struct {
 	Timeout time.Duration
 	// KeepAlive are the connection's settings where they are to differ from the stack's.
 	KeepAlive *tcp.KeepAlive
+	// Control is called with a TCP connection before its SYN leaves, so that settings
+	// hold from the first packet on: SetDSCP, SetTTL, SetReadBuffer, SetRetries and so on.
+	// An error ends the dial. Calls that wait, such as Read, must not be made.
+	Control func(*Conn) error
 }
 
 // Dial is DialContext without a context.
@@ -165,18 +170,32 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 	if d.KeepAlive != nil {
 		c.setKeepAlive(now, *d.KeepAlive)
 	}
-	box := getOutbox()
-	c.settle(now, box)
-	box.put()
-	if err := c.waitEstablished(ctx); err != nil {
+	if err = d.control(c); err == nil {
+		c.call(func(mono.Time) {}) // the SYN leaves
+		err = c.waitEstablished(ctx)
+	}
+	if err != nil {
 		c.shut()
 		c.call(c.tcb.Abort)
 		return nil, err
 	}
-	if d.KeepAlive == nil {
+	if d.KeepAlive == nil && d.Control == nil {
 		c.extra = nil // nobody waits any more
 	}
 	return c, nil
+}
+
+// control lets Control have the connection, which is locked, while nothing leaves.
+func (d *Dialer) control(c *Conn) error {
+	if d.Control == nil {
+		return nil
+	}
+	c.held = true
+	c.mu.Unlock()
+	err := d.Control(c)
+	c.mu.Lock()
+	c.held = false
+	return err
 }
 
 // waitEstablished waits until the peer has answered, or ctx ends.

@@ -112,7 +112,7 @@ func (e *engine) deliver(now mono.Time, c *Conn, ends tcp.Endpoints, i int) bool
 	if c.gone || c.tcb.Ends() != ends {
 		return false
 	}
-	c.lane = e.lane
+	c.lane, c.dscpIn = e.lane, e.header.TOS>>dscpShift
 	before := c.tcb.State()
 	e.seg.Block = e.blocks[i]
 	c.tcb.Segment(c.at(now), &e.seg)

@@ -48,12 +48,14 @@ func (c *Conn) tooBig(now mono.Time, q *ip.Quote) bool {
 		return false
 	}
 	path, _ := c.stack().tooBig(now, q)
+	c.mayCut = path.MayCut
 	return c.tcb.TooBig(now, segmentSize(path.MTU, q.Header.Dst), now.Add(pathLifetime))
 }
 
 // knownPath is what Setup is to say of the path to dst.
 func (c *Conn) knownPath(now mono.Time, dst netip.Addr, s *tcp.Setup) {
-	path := c.stack().pathMTU(route{via: c.via, lane: c.lane}, dst)
+	path := c.stack().pathMTU(c.route(), dst)
+	c.mayCut = path.MayCut
 	if mss := segmentSize(path.MTU, dst); mss < s.MSS {
 		s.PathMSS, s.PathUntil = mss, now.Add(pathLifetime)
 	}

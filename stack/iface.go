@@ -65,6 +65,18 @@ func (i *iface) cuts(dst netip.Addr) bool {
 type route struct {
 	via  *iface
 	lane uint16 // index of the queue
+	// How the packets of a connection are to be marked.
+	ttl    uint8 // 0: as the stack's are
+	tos    uint8 // the DSCP; the ECN bits are 0
+	mayCut bool  // routers may cut IPv4 packets: see ip.PathMTU
+}
+
+// hopLimit is the TTL or hop limit of packets by r.
+func (r *route) hopLimit() uint8 {
+	if r.ttl != 0 {
+		return r.ttl
+	}
+	return r.via.stack.cfg.TTL
 }
 
 // routeTo is the way to dst. Which queue hardly matters before the first packet comes

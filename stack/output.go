@@ -48,9 +48,9 @@ const (
 
 // sendNext sends the segment that Next has put into the outbox.
 func (s *Stack) sendNext(r route, src, dst netip.Addr, o *outbox) {
-	tos := uint8(0)
+	tos := r.tos
 	if o.out.ECT {
-		tos = ecnECT0
+		tos |= ecnECT0
 	}
 	s.sendSegment(r, src, dst, tos, &o.out.Segment, o.out.Data, o.out.DataLen, o)
 }
@@ -60,7 +60,8 @@ func (s *Stack) sendSegment(r route, src, dst netip.Addr, tos uint8, seg *tcp.Se
 	hlen := headerLen(dst)
 	b := seg.AppendHeader(o.header[:hlen])
 	length := len(b) - hlen + n
-	h := ip.Header{Src: src, Dst: dst, Protocol: ip.TCP, TTL: s.cfg.TTL, TOS: tos, DF: true}
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.TCP, TTL: r.hopLimit(), TOS: tos, DF: !r.mayCut}
+	s.identify(&h)
 	h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, seg.SrcPort), netip.AddrPortFrom(dst, seg.DstPort), ip.TCP)
 	h.Append(o.header[:0], length)
 

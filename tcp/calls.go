@@ -79,13 +79,23 @@ func (t *TCB) writeLimit() int {
 	return limit
 }
 
-func (t *TCB) writeRoom() int { return max(0, t.writeLimit()-t.sendBuf.Len()) }
+func (t *TCB) writeRoom() int {
+	room := t.writeLimit() - t.sendBuf.Len()
+	if low := int(t.settings().unsentLow); low > 0 {
+		room = min(room, low-t.unsent())
+	}
+	return max(0, room)
+}
 
 // Writable reports whether a writer that waits should be woken: Write would return an
 // error, or take a quarter of what the buffer holds. (For less it would be woken by every
 // ACK.)
 func (t *TCB) Writable() bool {
-	return t.err != nil || t.is(finQueued) || t.state == StateClosed || 4*t.writeRoom() >= t.writeLimit()
+	limit := t.writeLimit()
+	if low := int(t.settings().unsentLow); low > 0 {
+		limit = min(limit, 2*low) // half of it, as on Linux
+	}
+	return t.err != nil || t.is(finQueued) || t.state == StateClosed || 4*t.writeRoom() >= limit
 }
 
 // Read is RECEIVE (3.10.3): it copies what is there to p and returns how many bytes
@@ -186,6 +196,16 @@ func (t *TCB) Close(now Time) {
 		}
 	}
 }
+
+// Delivered reports, after CloseWrite or Close, that the peer has acknowledged everything,
+// the FIN included, or that nothing more can be done.
+func (t *TCB) Delivered() bool {
+	return t.state == StateClosed || t.is(finSent) && !t.outstanding()
+}
+
+// Lingering reports that the application has closed the connection with a time of
+// SetLinger, which is not over, and that something is still to be delivered.
+func (t *TCB) Lingering() bool { return t.timers.armed(timerLinger) && !t.Delivered() }
 
 // Abort is ABORT (3.10.5): a reset, and everything queued is dropped.
 func (t *TCB) Abort(now Time) {

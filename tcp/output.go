@@ -342,6 +342,9 @@ func (t *TCB) allowed(unsent, room, mss int) int {
 // segment in flight holds a small one back).
 func (t *TCB) tail(n, data, mss int) int {
 	small := data % mss
+	if small != 0 && t.own != nil && t.own.cork && !t.is(finQueued) {
+		return data - small
+	}
 	if small == 0 || t.is(noDelay|finQueued) || t.snd.sml.AtOrBefore(t.snd.una) {
 		return n
 	}

@@ -268,8 +268,8 @@ func (t *TCB) givenUp(now Time) bool {
 
 // r2 is the number of retransmissions after which the connection is given up.
 func (t *TCB) r2() int {
-	if t.extra != nil && t.extra.r2 != 0 {
-		return int(t.extra.r2)
+	if n := t.settings().r2; n != 0 {
+		return int(n)
 	}
 	switch t.state {
 	case StateSynSent:
@@ -285,8 +285,8 @@ func (t *TCB) r2() int {
 
 // r1 is the number of retransmissions after which the connection is troubled.
 func (t *TCB) r1() int {
-	if t.extra != nil && t.extra.r1 != 0 {
-		return int(t.extra.r1)
+	if n := t.settings().r1; n != 0 {
+		return int(n)
 	}
 	return t.params.R1
 }

@@ -9,6 +9,9 @@ type settings struct {
 	userTimeout time.Duration
 	linger      time.Duration     // as Close takes it: 0 without end, below 0 not at all
 	control     CongestionControl // nil: the stack's
+	unsentLow   int32             // the most that Write lets be unsent; 0: no limit
+	r1, r2      uint8             // R1 and R2; 0: the stack's
+	cork        bool              // only full segments leave
 }
 
 // noSettings are those of a connection that has none of its own.
@@ -95,4 +98,31 @@ func (t *TCB) SetReceiveBuffer(_ Time, n int) {
 	t.recvLimit = int32(clampBuffer(n))
 	t.set(fixedReceive)
 	t.readerMadeRoom()
+}
+
+// MaxRetries bounds SetRetries.
+const MaxRetries = 240
+
+// SetRetries sets R1 and R2 of this connection, its handshake included, in retransmissions
+// of one segment (RFC 9293, 3.8.3, MUST-21): after r1 the connection is troubled, which
+// LastSoftError tells, after r2 it is given up. 0 means the stack's, Params.R1 and R2; both
+// are at most MaxRetries.
+func (t *TCB) SetRetries(r1, r2 int) {
+	own := t.ownSettings()
+	own.r1, own.r2 = uint8(min(max(r1, 0), MaxRetries)), uint8(min(max(r2, 0), MaxRetries))
+}
+
+// SetCork holds back what does not fill a segment until the cork is drawn, the FIN is sent,
+// or, with nothing in flight, a retransmission timeout has passed, as on Linux.
+func (t *TCB) SetCork(_ Time, on bool) {
+	if on || t.own != nil {
+		t.ownSettings().cork = on
+	}
+}
+
+// SetUnsentLowWater bounds how many bytes Write takes beyond what has been sent, so that
+// what is written last does not wait behind much (TCP_NOTSENT_LOWAT of Linux). 0: only the
+// send buffer bounds it.
+func (t *TCB) SetUnsentLowWater(n int) {
+	t.ownSettings().unsentLow = int32(min(max(n, 0), maxBuffer))
 }

@@ -129,7 +129,9 @@ func (t *TCB) expire(now Time, kind timerKind) {
 			t.end(now, nil, WhyFinWait2Over)
 		}
 	case timerLinger:
-		t.abort(now, ErrAborted, WhyLingerOver)
+		if !t.Delivered() { // a reset now could take from the peer what it has not read
+			t.abort(now, ErrAborted, WhyLingerOver)
+		}
 	}
 }
 
