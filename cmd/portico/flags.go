@@ -92,6 +92,7 @@ func addNetFlags(cmd *cobra.Command, name string, n int) *netFlags {
 	fl.Var(f.addrs, "addr", "portico's own address with its prefix length; repeat for more")
 	fl.Var(f.hosts, "host-addr", "the host's address on its side of the TUN; repeat for more; none: leave the host's side alone")
 	fl.IntVar(&f.mtu, "mtu", tun.DefaultMTU, "largest packet in `bytes`")
+	fl.IntVar(&f.queues, "queues", 1, "`number` of queues of the TUN: more spread flows over cores")
 	fl.StringVar(&f.offloads, "offload", "auto", "super-segments across the TUN: auto, on or off")
 	fl.StringVar(&f.pcap, "pcap", "", "write every packet to `file` (pcapng)")
 	return f
@@ -117,6 +118,9 @@ func (f *netFlags) config(cmd *cobra.Command) (node.Config, error) {
 	}
 	if f.mtu < tun.MinMTU || f.mtu > tun.MaxMTU {
 		return cfg, usagef(cmd, "--mtu %d is out of range: choose %d to %d", f.mtu, tun.MinMTU, tun.MaxMTU)
+	}
+	if f.queues < 1 || f.queues > tun.MaxQueues {
+		return cfg, usagef(cmd, "--queues %d is out of range: choose 1 to %d", f.queues, tun.MaxQueues)
 	}
 	return cfg, f.check(cmd)
 }

@@ -97,6 +97,8 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"fetch http://h:bad/", "is not a URL"},
 		{"fetch --connect-timeout 0s http://h/", "above 0"},
 		{"fetch --addr x http://h/", "prefix length"},
+		{"fetch --queues 257 http://h/", "--queues 257 is out of range"},
+		{"fetch --offload no http://h/", "none of auto, on, off"},
 
 		{"ping", "ADDR is missing"},
 		{"ping a b", "is another"},
@@ -106,6 +108,7 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"ping -W 0 10.78.0.1", "out of range"},
 		{"ping -s -1 10.78.0.1", "out of range"},
 		{"ping -s 70000 10.78.0.1", "out of range"},
+		{"ping --queues 0 10.78.0.1", "--queues 0 is out of range"},
 
 		{"demo x", "takes no argument"},
 		{"demo --wire rope", "none of auto, tun, pipe"},

@@ -16,7 +16,6 @@ import (
 	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 	"github.com/a644562b/portico/cmd/portico/internal/node"
 	"github.com/a644562b/portico/cmd/portico/internal/serve"
-	"github.com/a644562b/portico/link/tun"
 	"github.com/a644562b/portico/tcp"
 	"github.com/spf13/cobra"
 )
@@ -53,7 +52,6 @@ signal ends them at once), and what was made is removed.`,
 	}
 	f.net = addNetFlags(cmd, "tun0", 77)
 	fl := cmd.Flags()
-	fl.IntVar(&f.net.queues, "queues", 1, "`number` of queues of the TUN: more spread flows over cores")
 	fl.StringVar(&f.services, "serve", serve.Default, "`services` and where they listen; empty for none")
 	fl.StringVar(&f.api, "api", api.DefaultAddress(), "`address` of the socket that ss and trace ask")
 	fl.DurationVar(&f.keepAlive, "keepalive", 0, "probe a peer that was silent for this long, and give it up after three probes; 0: never")
@@ -106,9 +104,6 @@ func up(cmd *cobra.Command, f *upFlags) error {
 	cfg, err := f.net.config(cmd)
 	if err != nil {
 		return err
-	}
-	if f.net.queues < 1 || f.net.queues > tun.MaxQueues {
-		return usagef(cmd, "--queues %d is out of range: choose 1 to %d", f.net.queues, tun.MaxQueues)
 	}
 	if f.keepAlive < 0 {
 		return usagef(cmd, "--keepalive %s is negative: choose 0 for never, or a time such as 30s", f.keepAlive)
