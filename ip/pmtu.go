@@ -83,6 +83,10 @@ func (p *PathMTUs) Heed(now mono.Time, q *Quote, link int) (path PathMTU, lowere
 	return path, true
 }
 
+// Forget drops what is known of the path to dst: somebody gets no answer from there, and it
+// may not be the path any more (RFC 9293, 3.8.3, MUST-20).
+func (p *PathMTUs) Forget(dst netip.Addr) { p.paths.Delete(dst) }
+
 // pathMTU is what an error says about the path; before is what we thought. It is false
 // when it says nothing that can be true.
 func (q *Quote) pathMTU(before int) (path PathMTU, ok bool) {

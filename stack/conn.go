@@ -181,7 +181,11 @@ func (c *Conn) tick(now mono.Time, box *outbox) {
 	}
 	now = c.at(now)
 	if c.tcb.Deadline() <= now {
+		before := c.tcb.Troubled()
 		c.tcb.Tick(now)
+		if !before && c.tcb.Troubled() {
+			c.stack().adviseAgainst(c.tcb.Ends().Remote.Addr())
+		}
 	}
 	c.settle(now, box)
 }

@@ -92,6 +92,22 @@ func (s *Stack) pathMTU(r route, dst netip.Addr) ip.PathMTU {
 	return p.table.Get(now, dst, link)
 }
 
+// adviseAgainst is the negative advice that IP gets about a destination from which a
+// connection hears nothing although it has sent the same again R1 times (RFC 9293, 3.8.3,
+// MUST-20). There is one device and no gateway to choose another for; what can be wrong is
+// what was learned about the path, and that is forgotten. Linux does the same with the routes
+// that redirects and packets too big have made.
+func (s *Stack) adviseAgainst(dst netip.Addr) {
+	p := &s.paths
+	if !p.some.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.table.Forget(dst)
+	p.some.Store(p.table.Len() > 0)
+}
+
 // tooBig takes in an error of class ip.ErrorMTU that has proven to be about a packet of
 // ours. It returns what packets to that destination may be from now on, and whether that
 // is less than before.

@@ -51,6 +51,10 @@ func (t *TCB) LastSoftError() error {
 	return nil
 }
 
+// Troubled reports whether R1 has been reached: the segment at SND.UNA has been sent again
+// that often without an answer (RFC 9293, 3.8.3). The driver is then to advise IP.
+func (t *TCB) Troubled() bool { return t.params != nil && t.troubled() }
+
 // troubled reports whether R1 has been reached.
 func (t *TCB) troubled() bool { return int(t.retransmits) >= t.r1() }
 
