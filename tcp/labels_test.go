@@ -212,3 +212,35 @@ func TestFirstProbeHasTheAcknowledgedBytesInLine(t *testing.T) {
 		}
 	}
 }
+
+// TestMoreThanSequenceSpaceIsCounted: five gigabytes arrive in order, past every number once
+// and some twice, and the counters go on: they have 64 bits.
+func TestMoreThanSequenceSpaceIsCounted(t *testing.T) {
+	d := established(t)
+	d.call("CloseRead", func() { d.tcb.CloseRead(d.now) }) // nobody has to copy them
+	d.overheard()
+	const total, size = 5 << 30, 32 << 10
+	payload := make([]byte, size)
+	var out tcp.Out
+	for got := uint64(0); got < total; got += size {
+		seg := tcp.Segment{
+			SrcPort: d.setup.Remote.Port(), DstPort: d.setup.Local.Port(), Flags: tcp.ACK, Window: 65535,
+			Seq: d.irs.Add(1) + tcp.Seq(got), Ack: d.iss.Add(1), Payload: payload,
+		}
+		d.tcb.Segment(d.now, &seg)
+		for d.tcb.Next(d.now, &out) {
+			if want := seg.Seq.Add(size); out.Ack != want {
+				d.fail("after %d bytes ACK is %d off", got+size, out.Ack.Sub(want))
+			}
+		}
+		d.now = d.now.Add(time.Microsecond)
+		if len(d.events) > 1000 { // there are hundreds of thousands
+			d.events = slices.DeleteFunc(d.events, func(e tcp.Event) bool { return e.Kind != tcp.EventState })
+		}
+	}
+	if got := d.info().BytesReceived; got != total {
+		d.fail("%d bytes are counted, want %d", got, uint64(total))
+	}
+	d.abort()
+	d.expect("R. 1 ack =" + itoa(int(uint32(d.irs.Add(1)+tcp.Seq(total%(1<<32))))))
+}

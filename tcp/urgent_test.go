@@ -153,6 +153,22 @@ func TestUrgentPointerBeyondTheFIN(t *testing.T) {
 	d.expectTold(1000)
 }
 
+// TestUrgentPointerBeyondAFINThatIsKnown: the FIN has come already, beyond a gap.
+func TestUrgentPointerBeyondAFINThatIsKnown(t *testing.T) {
+	d := established(t)
+	d.send("F. 11 ack 1")
+	d.expect(". 1 ack 1")
+	d.send("PU. 1(5) ack 1 urg 1000")
+	d.overheard()
+	d.expectTold(10)
+	d.expectUrgent(10)
+	d.send("P. 6(5) ack 1")
+	d.expectLate(". 1 ack 12")
+	d.expectRead(10)
+	d.expectUrgent(0)
+	d.expectEOF()
+}
+
 // TestUrgentPointerOutsideTheWindowIsIgnored: as is all of such a segment.
 func TestUrgentPointerOutsideTheWindowIsIgnored(t *testing.T) {
 	d := established(t)
