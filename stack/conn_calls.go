@@ -72,7 +72,10 @@ func (c *Conn) read(b []byte) (n int, err error) {
 		if err := c.mayRead(); err != nil {
 			return 0, err
 		}
-		c.call(func(now mono.Time) { n, err = c.tcb.Read(now, b) })
+		n, err = c.tcb.Read(c.now(), b)
+		if c.tcb.AckDue() {
+			c.call(func(mono.Time) {})
+		}
 		if n > 0 || err != nil {
 			return n, systemError("read", err)
 		}

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// batchFrames is how many frames are read at once.
-	batchFrames = 64
+	// minFrames and maxFrames bound how many frames are read at once.
+	minFrames, maxFrames = 4, 64
+	// patience is how many batches in a row must be small before memory is given back.
+	patience = 256
 	// flushBytes is how much is taken in before the connections that it was for are
 	// asked for their answers: enough to acknowledge several super-segments by one ACK,
 	// little enough that the sender does not wait.
@@ -28,8 +30,9 @@ type engine struct {
 	lane  uint16
 	queue link.Queue
 
-	frames [batchFrames]link.Frame
-	blocks [batchFrames]*buffer.Block // the memory of frames
+	frames []link.Frame
+	blocks []*buffer.Block // the memory of frames
+	few    int             // batches in a row that needed few of them
 	// touched are the connections that wait for settle.
 	touched []*Conn
 
@@ -44,11 +47,39 @@ type engine struct {
 
 func newEngine(s *Stack, in *iface, lane int) *engine {
 	e := &engine{s: s, in: in, lane: uint16(lane), queue: in.queues[lane]}
-	for i := range e.blocks {
-		e.blocks[i] = buffer.NewBlock()
-		e.frames[i].Data = e.blocks[i].B
-	}
+	e.resize(minFrames)
 	return e
+}
+
+// resize gives the engine memory for n frames at once.
+func (e *engine) resize(n int) {
+	for len(e.blocks) < n {
+		b := buffer.NewBlock()
+		e.blocks = append(e.blocks, b)
+		e.frames = append(e.frames, link.Frame{Data: b.B})
+	}
+	for _, b := range e.blocks[n:] {
+		b.Release()
+	}
+	clear(e.blocks[n:])
+	clear(e.frames[n:])
+	e.blocks, e.frames = e.blocks[:n], e.frames[:n]
+}
+
+// fit lets the memory follow the traffic, of which the last batch had n frames: 64 KiB
+// for each frame of a burst are too much for a host that is mostly idle.
+func (e *engine) fit(n int) {
+	have := len(e.frames)
+	switch {
+	case n == have && have < maxFrames:
+		e.resize(2 * have)
+	case n <= have/4 && have > minFrames:
+		if e.few++; e.few < patience {
+			return
+		}
+		e.resize(have / 2)
+	}
+	e.few = 0
 }
 
 // run is the engine's goroutine. It ends when the device is closed; when the device
@@ -56,7 +87,7 @@ func newEngine(s *Stack, in *iface, lane int) *engine {
 func (e *engine) run() {
 	defer e.s.running.Done()
 	for {
-		n, err := e.queue.Read(e.frames[:])
+		n, err := e.queue.Read(e.frames)
 		if err != nil {
 			if errors.Is(err, link.ErrClosed) {
 				err = errors.New("the device was closed")
@@ -65,10 +96,9 @@ func (e *engine) run() {
 			break
 		}
 		e.batch(n)
+		e.fit(n)
 	}
-	for _, b := range e.blocks {
-		b.Release()
-	}
+	e.resize(0)
 }
 
 // batch takes in the first n frames.

@@ -129,6 +129,10 @@ func (t *TCB) Read(now Time, p []byte) (int, error) {
 	return 0, nil
 }
 
+// AckDue reports whether Read has left an ACK or news of the window to be sent. Most reads
+// do not, and Next need not be asked after them.
+func (t *TCB) AckDue() bool { return t.is(ackNow | updateWindow) }
+
 // Readable reports whether Read would return a byte or an error.
 func (t *TCB) Readable() bool {
 	return t.recvBuf.Len() > 0 || t.is(readShut) || t.is(finReceived) || t.err != nil || t.state == StateClosed
