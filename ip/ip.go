@@ -76,6 +76,7 @@ type Protocol uint8
 // The protocols that the house speaks.
 const (
 	ICMP   Protocol = 1
+	IGMP   Protocol = 2
 	TCP    Protocol = 6
 	UDP    Protocol = 17
 	ICMPv6 Protocol = 58
@@ -86,6 +87,8 @@ func (p Protocol) String() string {
 	switch p {
 	case ICMP:
 		return "ICMP"
+	case IGMP:
+		return "IGMP"
 	case TCP:
 		return "TCP"
 	case UDP:

@@ -47,6 +47,8 @@ type Config struct {
 	// PortRange are the first and the last port that the stack chooses for itself.
 	// Default 32768 to 60999, as on Linux.
 	PortRange [2]uint16
+	// Forward says who answers on behalf of addresses that are not ours. Default: nobody.
+	Forward Forward
 	// KeepAlive are the settings of new TCP connections. Off by default (RFC 9293,
 	// section 3.8.4, MUST-25).
 	KeepAlive tcp.KeepAlive
@@ -89,6 +91,10 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	if c.PortRange[0] == 0 || c.PortRange[0] > c.PortRange[1] {
 		return c, fmt.Errorf("stack: PortRange is %d to %d; it must start at 1 or more and not end before its start",
 			c.PortRange[0], c.PortRange[1])
+	}
+	var err error
+	if c.Forward, err = c.Forward.withDefaults(); err != nil {
+		return c, err
 	}
 	if c.AddrPolicy == nil {
 		c.AddrPolicy = ip.DefaultPolicy

@@ -38,6 +38,7 @@ type engine struct {
 
 	// Scratch for the packet in hand.
 	header ip.Header
+	to     reach // whom the packet was sent to
 	seg    tcp.Segment
 	reply  tcp.Segment
 	msg    ip.Message

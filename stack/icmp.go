@@ -77,7 +77,7 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 // icmpError finds the socket that sent the packet that an ICMP error is about, and tells
 // it. It reports whether the error concerned anybody.
 func (e *engine) icmpError(now mono.Time, q *pathError) bool {
-	if !e.s.addrs.isLocal(q.Header.Src) {
+	if !e.s.addrs.isLocal(q.Header.Src) && !e.s.forwards(q.Header.Protocol) {
 		return false
 	}
 	local := netip.AddrPortFrom(q.Header.Src, binary.BigEndian.Uint16(q.Transport))

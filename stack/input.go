@@ -26,12 +26,13 @@ func (e *engine) packet(now mono.Time, i int) {
 		e.malformed(why, f)
 		return
 	}
-	broadcast, ok := e.accepts(h)
+	e.to = e.accepts(h)
 	switch {
-	case !ok:
+	case e.to == toNobody:
+	case e.to != toBroadcast && e.to != toForeign && e.membership(now, f, payload):
 	case h.Protocol == ip.UDP:
-		e.udp(f, payload, broadcast)
-	case broadcast:
+		e.udp(f, payload)
+	case e.to == toBroadcast, e.to == toGroup:
 		e.s.count.drop(dropNotForUs)
 	case h.Protocol == ip.TCP:
 		e.tcp(now, i, payload)
@@ -69,28 +70,45 @@ func (e *engine) concerns(h *ip.Header) bool {
 	return !a.own[h.Src] && !a.isBroadcast(h.Src) && (a.own[h.Dst] || h.Dst.IsMulticast())
 }
 
-// accepts looks at the addresses: whether the packet is for us, and whether by broadcast.
-// Nobody but ourselves sends from our addresses, and no host from a broadcast address
-// (RFC 1122, section 3.2.1.3).
-func (e *engine) accepts(h *ip.Header) (broadcast, ok bool) {
+// reach is whom a packet was sent to.
+type reach uint8
+
+const (
+	toNobody    reach = iota // not for us, and counted
+	toUs                     // one of our addresses
+	toBroadcast              // everybody on the link
+	toGroup                  // a group, of which we may be in or not
+	toForeign                // another host, on behalf of which a handler answers
+)
+
+// accepts looks at the addresses: whether the packet is for us, and how. Nobody but
+// ourselves sends from our addresses, and no host from a broadcast address (RFC 1122,
+// section 3.2.1.3).
+func (e *engine) accepts(h *ip.Header) reach {
 	a := &e.s.addrs
-	if e.in.local {
-		return false, true // routed here because the destination is ours
-	}
 	switch {
+	case e.in.local && a.isLocal(h.Dst):
+		return toUs // the usual case of what comes by the loop
+	case e.in.local:
 	case a.own[h.Src]:
 		e.s.count.drop(dropOwnSource)
-		return false, false
+		return toNobody
 	case a.isBroadcast(h.Src):
 		e.s.count.dropIP(ip.DropBadSource)
-		return false, false
+		return toNobody
+	}
+	switch {
 	case a.own[h.Dst]:
-		return false, true
+		return toUs
+	case h.Dst.IsMulticast():
+		return toGroup
 	case a.isBroadcast(h.Dst):
-		return true, true
+		return toBroadcast
+	case !e.in.local && e.s.foreign(h):
+		return toForeign
 	}
 	e.s.count.drop(dropNotForUs)
-	return false, false
+	return toNobody
 }
 
 // verify reports whether the checksum of a transport segment is right or the device
@@ -146,6 +164,13 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 	if !e.s.addrs.answerable(ends.Remote.Addr()) {
 		e.s.count.drop(dropNoRoute)
 		return
+	}
+	if e.to == toForeign {
+		listening = false
+		if opens(seg) {
+			e.requestTCP(key, ends)
+			return
+		}
 	}
 	if listening && opens(seg) {
 		e.open(now, i, l, key, ends)

@@ -110,7 +110,7 @@ func (r *reassembly) next() (first []byte, ok bool) {
 // becomes the datagram, and the result is true.
 func (e *engine) fragment(now mono.Time, i int) bool {
 	f := &e.frames[i]
-	if _, ok := e.accepts(&e.header); !ok {
+	if e.accepts(&e.header) == toNobody {
 		return false
 	}
 	d, why := e.s.reassembly.add(now, &e.header, f.Data)

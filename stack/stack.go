@@ -53,6 +53,8 @@ type Stack struct {
 	listeners  portTable[*Listener]
 	sockets    udpTable
 	pings      pings
+	groups     groups
+	forwarder  forwarder
 	timers     timers
 	errorRate  errorRate
 	paths      paths
@@ -92,9 +94,11 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	}
 	rand.Read(s.secret[:]) // never fails
 	s.device.init(s, dev)
-	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true}}))
+	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true, USO: true}}))
 	s.loop.local = true
 	s.sockets.init()
+	s.groups.init(s)
+	s.forwarder.init()
 	s.timers.init()
 	s.drain.init()
 	s.paths.init()
@@ -194,6 +198,8 @@ func (s *Stack) stop(cause error) bool {
 	for _, u := range s.sockets.close() {
 		u.shut()
 	}
+	s.groups.close()
+	s.forwarder.close()
 	s.abortAll() // while the device still carries the resets
 	s.reassembly.close()
 	s.loop.dev.Close()

@@ -25,6 +25,8 @@ const (
 	dropProtocol                // a protocol that the house does not speak
 	dropICMPIgnored             // ICMP that concerns nobody here
 	dropICMPLimited             // an ICMP error that was not sent, for their rate is limited
+	dropMembership              // IGMP or MLD that did not come from the link as it has to
+	dropForwardFull             // for another host, and more requests or flows wait than may
 	dropTransmit                // not taken by the device
 	dropTransmitBig             // longer than the MTU
 	dropNoRoute                 // an answer to an address that no route leads to
@@ -46,6 +48,8 @@ var dropNames = [numDrops]string{
 	dropProtocol:    "protocol_unknown",
 	dropICMPIgnored: "icmp_ignored",
 	dropICMPLimited: "icmp_rate_limited",
+	dropMembership:  "group_message",
+	dropForwardFull: "forward_full",
 	dropTransmit:    "transmit_refused",
 	dropTransmitBig: "transmit_too_big",
 	dropNoRoute:     "no_route",

@@ -10,7 +10,7 @@ import (
 )
 
 // udp takes in a UDP datagram, the payload of f, or several in one super-segment.
-func (e *engine) udp(f *link.Frame, payload []byte, broadcast bool) {
+func (e *engine) udp(f *link.Frame, payload []byte) {
 	h := &e.header
 	head, data, why := udp.Parse(payload, h.Src, h.Dst, f.Checksum == link.ChecksumNone)
 	if why != udp.DropNone {
@@ -27,25 +27,39 @@ func (e *engine) udp(f *link.Frame, payload []byte, broadcast bool) {
 		segments = uint64((len(data) + size - 1) / size)
 	}
 	e.s.count.udpIn.Add(segments)
-	taken := false
-	if broadcast {
-		taken = e.spread(d, head.DstPort, data, size)
-	} else if u := e.s.sockets.lookup(netip.AddrPortFrom(h.Dst, head.DstPort), d.from); u != nil {
-		taken = u.deliver(d, data, size)
+	switch e.to {
+	case toForeign:
+		e.foreignUDP(f, d, head.DstPort, data, size)
+		return
+	case toBroadcast, toGroup:
+		if !e.spread(d, head.DstPort, data, size) {
+			e.s.count.drop(nobodyHears(e.to))
+		}
+		return
 	}
-	if taken {
+	if u := e.s.sockets.lookup(netip.AddrPortFrom(h.Dst, head.DstPort), d.from); u != nil && u.deliver(d, data, size) {
 		return
 	}
 	e.s.count.drop(dropUDPClosed)
-	if !broadcast {
-		e.unreachable(ip.PortUnreachable, f)
-	}
+	e.unreachable(ip.PortUnreachable, f)
 }
 
-// spread gives what was broadcast to every socket of the port that takes any address.
+// nobodyHears is why a datagram to everybody or a group was dropped.
+func nobodyHears(to reach) drop {
+	if to == toGroup {
+		return dropNotForUs
+	}
+	return dropUDPClosed
+}
+
+// spread gives what was broadcast, or sent to a group, to every socket of the port that
+// takes any address, and hears the group.
 func (e *engine) spread(d datagram, port uint16, data []byte, size int) (taken bool) {
 	e.s.sockets.each(port, func(u *UDPConn) {
-		if u.awaits(netip.IPv4Unspecified(), false) && u.deliver(d, data, size) {
+		if !u.awaits(d.to, false) || e.to == toGroup && !u.hears(d.to, d.from.Addr()) {
+			return
+		}
+		if u.deliver(d, data, size) {
 			taken = true
 		}
 	})

@@ -26,10 +26,23 @@ func (s *Stack) sendDatagram(out *outgoing, parts [][]byte, o *outbox) error {
 	for _, p := range parts {
 		n += len(p)
 	}
-	if n > maxDatagram(out.dst.Addr()) {
+	dst := out.dst.Addr()
+	if n > maxDatagram(dst) {
 		return syscall.EMSGSIZE
 	}
-	r := s.routeTo(out.dst.Addr(), uint64(out.src.Port()))
+	r := s.routeTo(dst, uint64(out.src.Port()))
+	if err := s.sendDatagramBy(r, out, parts, n, o); err != nil {
+		return err
+	}
+	if dst.IsMulticast() && out.groupLoop || s.addrs.isBroadcast(dst) {
+		// We are among those it is meant for.
+		return s.sendDatagramBy(route{via: &s.loop}, out, parts, n, o)
+	}
+	return nil
+}
+
+// sendDatagramBy is sendDatagram by one way, for n bytes of payload.
+func (s *Stack) sendDatagramBy(r route, out *outgoing, parts [][]byte, n int, o *outbox) error {
 	hlen := headerLen(out.dst.Addr())
 	segments := 1
 	piece := n

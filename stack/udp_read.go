@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -16,9 +17,11 @@ func (u *UDPConn) deliver(d datagram, data []byte, size int) bool {
 	if u.closed {
 		return false
 	}
+	defer u.settleFlow()
+	u.used()
 	for {
 		n := min(size, len(data))
-		if !u.queue.push(d, data[:n], u.limit) {
+		if u.flowFull() || !u.queue.push(d, data[:n], u.limit) {
 			u.drops.Add(1)
 			u.stack.count.drop(dropUDPQueue)
 		}
@@ -60,6 +63,8 @@ func (u *UDPConn) await() error {
 			return u.report("read")
 		case u.queue.len() > 0:
 			return nil
+		case u.ended():
+			return io.EOF
 		}
 		u.canRead.Wait()
 	}
@@ -81,6 +86,7 @@ func (u *UDPConn) receive(b []byte) (n int, d datagram, err error) {
 		return 0, datagram{}, err
 	}
 	d, n = u.queue.pop(b)
+	u.settleFlow()
 	return n, d, nil
 }
 
@@ -175,6 +181,7 @@ func (u *UDPConn) ReadMsg(m *UDPMessage) error {
 	err := u.await()
 	if err == nil {
 		m.fill(u)
+		u.settleFlow()
 	}
 	u.mu.Unlock()
 	return u.opError("read", err)
@@ -193,6 +200,7 @@ func (u *UDPConn) ReadBatch(ms []UDPMessage) (int, error) {
 		ms[n].fill(u)
 		n++
 	}
+	u.settleFlow()
 	u.mu.Unlock()
 	return n, u.opError("read", err)
 }

@@ -110,10 +110,8 @@ func (t *udpTable) remove(u *UDPConn) {
 // lookup finds the socket that a datagram between two addresses is for: one that was
 // dialed to from, else one bound to the address, else one bound to all. Nil: none.
 func (t *udpTable) lookup(local, from netip.AddrPort) *UDPConn {
-	if t.dialed.Len() != 0 {
-		if u, ok := t.dialed.Get(t.dialed.Key(local, from)); ok && u.peer == from && u.binding.addrPort() == local {
-			return u
-		}
+	if u := t.dialedFrom(local, from); u != nil {
+		return u
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -133,6 +131,18 @@ func (t *udpTable) lookup(local, from netip.AddrPort) *UDPConn {
 		}
 	}
 	return nil
+}
+
+// dialedFrom finds the socket of a four-tuple: one that was dialed to from, or a flow.
+func (t *udpTable) dialedFrom(local, from netip.AddrPort) *UDPConn {
+	if t.dialed.Len() == 0 {
+		return nil
+	}
+	u, ok := t.dialed.Get(t.dialed.Key(local, from))
+	if !ok || u.peer != from || u.binding.addrPort() != local {
+		return nil
+	}
+	return u
 }
 
 // spread chooses one of the n sockets that share a port by the flow's hash, so that a

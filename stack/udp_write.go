@@ -236,6 +236,9 @@ func (u *UDPConn) maySend() (udpOptions, error) {
 		return udpOptions{}, os.ErrDeadlineExceeded
 	case u.fault != 0:
 		return udpOptions{}, u.report("write")
+	case u.ended():
+		return udpOptions{}, os.NewSyscallError("write", syscall.EPIPE)
 	}
+	u.used()
 	return u.options, nil
 }

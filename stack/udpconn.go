@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/a644562b/portico/ip/group"
 )
 
 // UDPConn is a UDP socket: a net.PacketConn, and, when it was dialed, a net.Conn, with
@@ -21,6 +23,7 @@ type UDPConn struct {
 	binding binding
 	reuse   reuse
 	peer    netip.AddrPort // the zero AddrPort unless dialed
+	flow    *udpFlow       // nil unless a Forward handler was asked about it
 
 	drops atomic.Uint64
 
@@ -29,7 +32,8 @@ type UDPConn struct {
 	queue         datagrams
 	limit         int
 	options       udpOptions
-	fault         syscall.Errno // an ICMP error about what was sent, told once; 0: none
+	fault         syscall.Errno               // an ICMP error about what was sent, told once; 0: none
+	groups        map[netip.Addr]group.Filter // what it hears of the groups it is in
 	readDeadline  deadline
 	writeDeadline deadline
 	closed        bool
@@ -84,11 +88,22 @@ func (u *UDPConn) shut() bool {
 	}
 	u.closed = true
 	u.queue = datagrams{}
+	u.settleFlow()
+	if u.flow != nil {
+		u.flow.timer.Stop()
+	}
+	joined := u.groups
+	u.groups = nil
 	u.readDeadline.stop()
 	u.writeDeadline.stop()
 	u.canRead.Broadcast()
 	u.mu.Unlock()
+	if u.flow != nil {
+		u.leaveFlows()
+		return true
+	}
 	u.stack.sockets.remove(u)
+	u.stack.groups.leaveAll(u, joined)
 	return true
 }
 

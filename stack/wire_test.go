@@ -217,11 +217,15 @@ func verifySums(t *testing.T, p gopacket.Packet) {
 		if plainSum(l.Contents) != 0xffff {
 			t.Errorf("wrong IPv4 header checksum in % x", l.Contents)
 		}
-		if protocol == layers.IPProtocolICMPv4 {
+		if protocol == layers.IPProtocolICMPv4 || protocol == layers.IPProtocolIGMP {
 			pseudo, protocol = nil, 0
 		}
 	case *layers.IPv6:
 		protocol = l.NextHeader
+		if protocol == layers.IPProtocolIPv6HopByHop {
+			options := p.Data()[40:]
+			protocol, body = layers.IPProtocol(options[0]), options[8+8*int(options[1]):]
+		}
 	}
 	if pseudo != nil {
 		pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(body)))
