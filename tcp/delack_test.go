@@ -113,3 +113,20 @@ func TestKeepAliveProbeIsAnswered(t *testing.T) {
 	d.send(". 0(1) ack 1")
 	d.expect(". 1 ack 1")
 }
+
+// TestSegmentsThatHaveBecomeSmallerAreFullOnes: SHLD-19: a peer whose path carries less than
+// before, as its search of RFC 4821 makes it, still hears of every second segment at once.
+func TestSegmentsThatHaveBecomeSmallerAreFullOnes(t *testing.T) {
+	d := established(t)
+	d.send(". 1(1000) ack 1")
+	d.send(". 1001(1000) ack 1")
+	d.expect(". 1 ack 2001")
+	d.send(". 2001(600) ack 1") // may be the end of a write
+	d.expectNothing()
+	d.send(". 2601(600) ack 1") // is none
+	d.expect(". 1 ack 3201")
+	d.send(". 3201(600) ack 1")
+	d.expectNothing()
+	d.send(". 3801(600) ack 1")
+	d.expect(". 1 ack 4401")
+}

@@ -38,9 +38,6 @@ const (
 	// searchAgain is when a larger MTU is tried anew (RFC 4821, section 7.3, RFC 8201,
 	// section 4; tcp_probe_interval of Linux).
 	searchAgain = 10 * time.Minute
-	// searchWindow is the least congestion window in segments with which probes are
-	// sent: were one lost that was half of the window, the ACK clock would suffer.
-	searchWindow = 11
 )
 
 // InFlight reports whether seq is of something that was sent and is not acknowledged:
@@ -227,7 +224,9 @@ func (t *TCB) searchFloor() uint16 {
 }
 
 // nextMTUProbe sends new data in a segment that is larger than the MSS (RFC 4821, section
-// 7.4), when enough follows it that its loss would be seen at once.
+// 7.4), when enough follows it that its loss would be seen at once. Linux asks for a window of
+// eleven segments; where losses by chance keep it below, three of them in a row would make
+// all segments small for good.
 func (t *TCB) nextMTUProbe(now Time, out *Out, unsent, room int) bool {
 	p := &t.extra.path
 	if !p.searching || p.probe != 0 || p.high < p.low+searchStep ||
@@ -238,7 +237,7 @@ func (t *TCB) nextMTUProbe(now Time, out *Out, unsent, room int) bool {
 	mss, size := t.sendMSS(), p.low+(p.high-p.low+1)/2
 	n := int(size) - opts.len()
 	needed := n + (dupThresh+1)*mss
-	if n > room || t.window() < searchWindow*mss || min(unsent, t.windowEnd().Sub(t.snd.nxt)) < needed {
+	if n > room || t.window() < needed || min(unsent, t.windowEnd().Sub(t.snd.nxt)) < needed {
 		return false
 	}
 	p.probe, p.start, p.end = size, t.snd.nxt, t.snd.nxt.Add(n)

@@ -93,6 +93,7 @@ type recvVars struct {
 	adv   Seq       // right edge of the window that we have promised: RCV.NXT + RCV.WND
 	acked Seq       // Last.ACK.sent (RFC 7323): the RCV.NXT of our last ACK
 	mss   uint16    // size of the segments that the peer sends, as seen
+	last  uint16    // size of the segment of theirs that came last
 	shift uint8     // Rcv.Wind.Shift: what the peer shifts our windows by
 	fin   Seq       // number of the peer's FIN, once finKnown
 	dsack SACKBlock // what arrived twice, while dsackDue

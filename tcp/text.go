@@ -34,14 +34,21 @@ func (t *TCB) textArrives(now Time, seg *Segment) {
 	t.inOrder(now, seg)
 }
 
-// peerSegment is the size of the peer's segments as far as seen: an ACK is owed for
-// every second of them (SHLD-19).
+// peerSegment is the size of the peer's full segments as far as seen: an ACK is owed for
+// every second of them (SHLD-19). Two of one smaller size in a row say that the path carries
+// no more now (as on Linux): otherwise each pair of those would wait for the timer.
 func (t *TCB) peerSegment(seg *Segment) uint16 {
 	n := len(seg.Payload)
 	if seg.GSOSize > 0 {
 		n = min(n, seg.GSOSize)
 	}
-	return max(t.rcv.mss, uint16(min(n, int(t.mss))))
+	size := uint16(min(n, int(t.mss)))
+	twice := size == t.rcv.last || seg.GSOSize > 0 && len(seg.Payload) >= 2*n
+	t.rcv.last = size
+	if size >= t.rcv.mss || twice && (size >= defaultMSS4 || !seg.Flags.Has(PSH)) {
+		return size
+	}
+	return t.rcv.mss
 }
 
 // inOrder takes a segment that starts at RCV.NXT and what it makes contiguous.
