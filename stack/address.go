@@ -78,52 +78,57 @@ var (
 const (
 	noSuitableAddress = "no suitable address found"
 	unexpectedType    = "unexpected address type"
-	noZones           = "zones are not supported; leave out the part from % on"
 )
 
 // services finds ports by the name of their service, in the host's list of them: that of
 // Go, for the C library's uses a channel that must not be met in a testing/synctest bubble.
 var services = &net.Resolver{PreferGo: true}
 
-// parseAddress reads "host:port" as net does, but for names of hosts, which it does not
-// resolve. A host that is empty or the unspecified address gives the zero Addr, and the
-// families it stands for: with network "tcp" that is both, whichever unspecified address
-// was written (as in net.Listen).
-func parseAddress(network string, f family, address string) (netip.Addr, uint16, error) {
+// target is what a user has written for a host and a port: an address, a name that is
+// yet to be resolved, or neither, which means this host.
+type target struct {
+	addr netip.Addr // without a zone
+	name string
+	port uint16
+}
+
+// parseTarget reads "host:port" as net does. A host that is empty or the unspecified
+// address gives neither an address nor a name, and stands for the families of the network:
+// with "tcp" that is both, whichever unspecified address was written (as in net.Listen).
+func (s *Stack) parseTarget(network string, f family, address string) (target, error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
-		return netip.Addr{}, 0, err
+		return target{}, err
 	}
 	port, err := services.LookupPort(context.Background(), network, service)
 	if err != nil {
-		return netip.Addr{}, 0, err
+		return target{}, err
 	}
+	t := target{port: uint16(port)}
 	if host == "" {
-		return netip.Addr{}, uint16(port), nil
+		return t, nil
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.Addr{}, 0, &net.DNSError{
-			Err:        "names need a resolver, and a stack has none; give a literal address",
-			Name:       host,
-			IsNotFound: true,
-		}
+		t.name = host
+		return t, nil
 	}
-	addr = addr.Unmap()
-	switch {
-	case addr.Zone() != "":
-		return netip.Addr{}, 0, &net.AddrError{Err: noZones, Addr: host}
-	case !f.has(addr):
-		return netip.Addr{}, 0, &net.AddrError{Err: noSuitableAddress, Addr: host}
-	case addr.IsUnspecified():
-		return netip.Addr{}, uint16(port), nil
+	if addr, err = s.unzoned(addr.Unmap()); err != nil {
+		return target{}, err
 	}
-	return addr, uint16(port), nil
+	if !f.has(addr) {
+		return target{}, &net.AddrError{Err: noSuitableAddress, Addr: host}
+	}
+	if !addr.IsUnspecified() {
+		t.addr = addr
+	}
+	return t, nil
 }
 
 // netAddr is an address as net prints it: of the concrete type that users of net
 // expect of the transport.
-func netAddr(transport string, a netip.AddrPort) net.Addr {
+func (s *Stack) netAddr(transport string, a netip.AddrPort) net.Addr {
+	a = s.zoned(a)
 	if transport == networkUDP {
 		return net.UDPAddrFromAddrPort(a)
 	}

@@ -14,7 +14,7 @@ type addrs struct {
 	policy   ip.Policy
 	routes   ip.Routes
 	plain    bool   // routes are the networks of our addresses and the default ones
-	families family // where plain, those that have a route
+	families family // those that we have an address of
 }
 
 // newAddrs takes what the configuration says, and adds what a host has besides.
@@ -25,6 +25,7 @@ func newAddrs(cfg *Config) addrs {
 	}
 	for _, p := range a.prefixes {
 		a.own[p.Addr()] = true
+		a.families |= familyOf(p.Addr())
 	}
 	a.addRoutes(cfg)
 	return a

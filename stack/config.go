@@ -25,6 +25,12 @@ type Config struct {
 	// an unreachable network gives EHOSTUNREACH, a prohibited one EACCES. Packets that come
 	// from where no route leads are taken in and not answered.
 	Routes []ip.Route
+	// DNS are the name servers that the names given to Dial and Listen are looked up at,
+	// tried in this order; they are reached through the stack itself. Names of the machine's
+	// hosts file are found without them, as by Go programs.
+	DNS []netip.AddrPort
+	// Resolver looks names up instead of DNS.
+	Resolver Resolver
 	// AddrPolicy is the policy table of RFC 6724, section 2.1. Nil: ip.DefaultPolicy.
 	AddrPolicy ip.Policy
 	// TCP are the settings of all TCP connections. Where they name no memory budget the
@@ -102,7 +108,23 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	if err := c.checkAddrs(dev.MTU()); err != nil {
 		return c, err
 	}
+	if err := c.checkDNS(); err != nil {
+		return c, err
+	}
 	return c, c.checkRoutes()
+}
+
+// checkDNS refuses name servers that cannot be asked.
+func (c *Config) checkDNS() error {
+	if len(c.DNS) > 0 && c.Resolver != nil {
+		return errors.New("stack: DNS and Resolver are both set; one of them looks names up")
+	}
+	for _, server := range c.DNS {
+		if !server.IsValid() || server.Port() == 0 {
+			return fmt.Errorf("stack: %v in DNS is no name server; write an address and a port, such as 10.77.0.1:53", server)
+		}
+	}
+	return nil
 }
 
 // checkAddrs refuses addresses that cannot be a host's own.

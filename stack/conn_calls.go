@@ -237,10 +237,14 @@ func (c *Conn) shutdown(f func(now mono.Time) error) error {
 }
 
 // LocalAddr is a *net.TCPAddr.
-func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Local) }
+func (c *Conn) LocalAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Local))
+}
 
 // RemoteAddr is a *net.TCPAddr.
-func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.tcb.Ends().Remote) }
+func (c *Conn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Remote))
+}
 
 // opError dresses an error of the operation op.
 func (c *Conn) opError(op string, err error) error {

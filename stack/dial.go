@@ -20,9 +20,18 @@ type Dialer struct {
 	// LocalAddr is the address to dial from, a *net.TCPAddr or *net.UDPAddr to match the
 	// network. An unspecified address or port 0 leaves the choice to the stack.
 	LocalAddr net.Addr
-	// Timeout is how long an attempt to connect may take. Default: until the protocol
-	// gives up (tcp.Params.R2SYN).
+	// Timeout is how long all of a dial may take, the lookup of a name included. Default:
+	// until the protocol gives up (tcp.Params.R2SYN).
 	Timeout time.Duration
+	// Resolver finds the addresses of names. Default: that of the stack.
+	Resolver Resolver
+	// FallbackDelay is how long an address of a name is tried before the next one is tried
+	// besides (RFC 8305, section 5). Default 250 ms, minimum 10 ms; negative: the next one
+	// is tried when the one before has failed.
+	FallbackDelay time.Duration
+	// Attempt is called before each attempt with the network and the literal address that
+	// it goes to; an error ends the attempt. It may run in several goroutines at once.
+	Attempt func(ctx context.Context, network, address string) error
 	// KeepAlive are the connection's settings where they are to differ from the stack's.
 	KeepAlive *tcp.KeepAlive
 	// Control is called with a TCP connection before its SYN leaves, so that settings
@@ -37,13 +46,19 @@ func (s *Stack) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext connects to an address. The networks are "tcp", "tcp4", "tcp6", "udp",
-// "udp4" and "udp6"; the address is a literal one and a port, "10.77.0.1:80" or
-// "[fd77::1]:80", names are not resolved. Without a host the stack itself is meant, which
-// can also be reached by its own addresses and by 127.0.0.1 and ::1.
+// "udp4" and "udp6"; the address is a host and a port: "10.77.0.1:80", "[fe80::1%tun0]:80",
+// "example.org:http". Without a host the stack itself is meant, which can also be reached
+// by its own addresses, by those of 127.0.0.0/8 and by ::1.
+//
+// A name is resolved by Config.Resolver or Config.DNS. Over TCP its addresses of both
+// families are then tried by Happy Eyeballs (RFC 8305): in the order of RFC 6724 and by
+// turns, each 250 ms after the one before or as soon as that has failed, and the first
+// connection wins.
 //
 // The result is a *Conn or a *UDPConn. Errors are those of net.Dialer: ECONNREFUSED,
-// ETIMEDOUT, ENETUNREACH when the stack has no address of the family, EADDRNOTAVAIL when
-// no port is left, and the context's. Once ctx has ended the attempt leaves nothing
+// ETIMEDOUT, ENETUNREACH and others where no route leads (see Config.Routes),
+// EADDRNOTAVAIL when no port is left, the context's, and a *net.DNSError where a name was
+// not resolved; of several attempts the error is that of the first. Once ctx has ended the attempt leaves nothing
 // behind; ctx does not affect a connection once made.
 func (s *Stack) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	d := Dialer{Stack: s}
@@ -57,8 +72,20 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 
 // DialContext is Stack.DialContext with the settings of the Dialer.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	s := d.Stack
-	transport, remote, err := s.parseDial(network, address)
+	transport, f, err := parseNetwork(network)
+	if err == nil && address == "" {
+		err = errMissingAddress
+	}
+	var t target
+	if err == nil {
+		t, err = d.Stack.parseTarget(network, f, address)
+	}
+	if err == nil && !t.addr.IsValid() && t.name == "" {
+		var ok bool
+		if t.addr, ok = d.Stack.addrs.anyOwn(f); !ok {
+			err = &net.AddrError{Err: noSuitableAddress, Addr: address}
+		}
+	}
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
@@ -67,36 +94,22 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		ctx, cancel = context.WithTimeout(ctx, d.Timeout)
 		defer cancel()
 	}
+	if t.name != "" {
+		return d.dialName(ctx, network, transport, f, t)
+	}
+	return d.dialAddr(ctx, network, transport, netip.AddrPortFrom(t.addr, t.port))
+}
+
+// dialAddr connects to one address.
+func (d *Dialer) dialAddr(ctx context.Context, network, transport string, remote netip.AddrPort) (net.Conn, error) {
 	c, err := d.dial(ctx, network, transport, remote)
 	if bad := (*net.AddrError)(nil); errors.As(err, &bad) { // LocalAddr is none for this call
 		return nil, opError("dial", network, nil, nil, err)
 	}
 	if err != nil {
-		return nil, opError("dial", network, d.LocalAddr, netAddr(transport, remote), err)
+		return nil, opError("dial", network, d.LocalAddr, d.Stack.netAddr(transport, remote), err)
 	}
 	return c, nil
-}
-
-// parseDial reads what Dial was given.
-func (s *Stack) parseDial(network, address string) (transport string, remote netip.AddrPort, err error) {
-	transport, f, err := parseNetwork(network)
-	if err != nil {
-		return "", remote, err
-	}
-	if address == "" {
-		return "", remote, errMissingAddress
-	}
-	addr, port, err := parseAddress(network, f, address)
-	if err != nil {
-		return "", remote, err
-	}
-	if !addr.IsValid() {
-		var ok bool
-		if addr, ok = s.addrs.anyOwn(f); !ok {
-			return "", remote, &net.AddrError{Err: noSuitableAddress, Addr: address}
-		}
-	}
-	return transport, netip.AddrPortFrom(addr, port), nil
 }
 
 // dial makes the connection; its errors are yet to be dressed.
@@ -110,6 +123,11 @@ func (d *Dialer) dial(ctx context.Context, network, transport string, remote net
 	}
 	if remote.Port() == 0 {
 		return nil, errPortZero
+	}
+	if d.Attempt != nil {
+		if err := d.Attempt(ctx, network, s.zoned(remote).String()); err != nil {
+			return nil, err
+		}
 	}
 	local, err := d.local(transport, remote.Addr())
 	if err != nil {
@@ -140,7 +158,10 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 	if !ok || d.LocalAddr.Network() != transport {
 		return netip.AddrPort{}, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 	}
-	a := given.Addr()
+	a, err := s.unzoned(given.Addr())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
 	switch {
 	case !a.IsValid() || a.IsUnspecified():
 		return netip.AddrPortFrom(src, given.Port()), nil
@@ -151,7 +172,7 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 	case a.IsLoopback() && !s.addrs.isLocal(remote):
 		return netip.AddrPort{}, os.NewSyscallError("connect", syscall.ENETUNREACH) // it would never come back
 	}
-	return given, nil
+	return netip.AddrPortFrom(a, given.Port()), nil
 }
 
 // dialTCP makes a connection and waits until it is established or has failed.

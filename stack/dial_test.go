@@ -29,14 +29,14 @@ func TestDialErrorsReadAsInNet(t *testing.T) {
 			{"tcp", "255.255.255.255:80", syscall.ENETUNREACH, "dial tcp 255.255.255.255:80: connect: network is unreachable"},
 			{"tcp", "10.77.0.255:80", syscall.ENETUNREACH, "dial tcp 10.77.0.255:80: connect: network is unreachable"},
 			{"tcp", "224.0.0.1:80", syscall.ENETUNREACH, "dial tcp 224.0.0.1:80: connect: network is unreachable"},
-			{"tcp", "[ff02::1]:80", syscall.ENETUNREACH, "dial tcp [ff02::1]:80: connect: network is unreachable"},
+			{"tcp", "[ff02::1]:80", syscall.ENETUNREACH, "dial tcp [ff02::1%pipe0]:80: connect: network is unreachable"},
 			{"tcp", "10.77.0.2:0", nil, "dial tcp 10.77.0.2:0: " + errPortZero.Error()},
 			{"tcp", "", nil, "dial tcp: missing address"},
 			{"tcp", "10.77.0.2", nil, "dial tcp: address 10.77.0.2: missing port in address"},
 			{"tcp", "10.77.0.2:66666", nil, "dial tcp: address 66666: invalid port"},
 			{"tcp4", "[fd77::2]:80", nil, "dial tcp4: address fd77::2: no suitable address found"},
 			{"quic", "10.77.0.2:80", net.UnknownNetworkError("quic"), "dial quic: unknown network quic"},
-			{"tcp", "example.com:80", nil, "dial tcp: lookup example.com: names need a resolver, and a stack has none; give a literal address"},
+			{"tcp", "example.com:80", nil, "dial tcp: lookup example.com: the stack has no resolver; give Config.DNS or Config.Resolver, or a literal address"},
 		} {
 			c, err := h.client.Dial(test.network, test.address)
 			if c != nil {

@@ -114,8 +114,8 @@ func TestListenErrorsReadAsInNet(t *testing.T) {
 			{"tcp", ":nosuch", nil, "listen tcp: lookup tcp/nosuch: unknown port"},
 			{"tcp4", "[::]:81", nil, "listen tcp4: address ::: no suitable address found"},
 			{"tcp6", "10.77.0.2:81", nil, "listen tcp6: address 10.77.0.2: no suitable address found"},
-			{"tcp", "[fd77::2%eth0]:81", nil, "listen tcp: address fd77::2%eth0: " + noZones},
-			{"tcp", "server:81", nil, "listen tcp: lookup server: names need a resolver, and a stack has none; give a literal address"},
+			{"tcp", "[fd77::2%eth0]:81", nil, "listen tcp: address fd77::2%eth0: no device \"eth0\" here; the zone is pipe1, or none"},
+			{"tcp", "server:81", nil, "listen tcp: lookup server: the stack has no resolver; give Config.DNS or Config.Resolver, or a literal address"},
 		} {
 			l, err := h.server.Listen(test.network, test.address)
 			if l != nil {

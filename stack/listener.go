@@ -1,9 +1,11 @@
 package stack
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +35,8 @@ var _ net.Listener = (*Listener)(nil)
 // "tcp6", the address is as for net.Listen: without a host, or with the unspecified one,
 // every address of the stack, of both families with "tcp"; with port 0 a free port, which
 // Addr tells. A port that another listener uses for the same address, or for all of them,
-// gives EADDRINUSE; an address that is not the stack's EADDRNOTAVAIL. The result is a
-// *Listener.
+// gives EADDRINUSE; an address that is not the stack's EADDRNOTAVAIL. A name is
+// resolved, and one of its addresses listened on. The result is a *Listener.
 func (s *Stack) Listen(network, address string) (net.Listener, error) {
 	transport, f, err := parseNetwork(network)
 	if err != nil {
@@ -46,12 +48,12 @@ func (s *Stack) Listen(network, address string) (net.Listener, error) {
 	}
 	if transport != networkTCP {
 		err := &net.AddrError{Err: unexpectedType, Addr: address}
-		return nil, opError("listen", network, nil, bindingAddr(transport, &b), err)
+		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
 	}
 	l := &Listener{stack: s, network: network, binding: b, waiting: make(map[*Conn]struct{})}
 	l.canAccept.L = &l.mu
 	if err := s.bind(func() error { return s.listeners.add(l, s.cfg.PortRange) }, &b); err != nil {
-		return nil, opError("listen", network, nil, bindingAddr(transport, &b), err)
+		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
 	}
 	return l, nil
 }
@@ -61,13 +63,18 @@ func (s *Stack) parseBinding(network string, f family, address string) (binding,
 	if address == "" {
 		return binding{families: f}, nil
 	}
-	addr, port, err := parseAddress(network, f, address)
+	t, err := s.parseTarget(network, f, address)
 	if err != nil {
 		return binding{}, err
 	}
-	b := binding{addr: addr, families: f, port: port}
-	if addr.IsValid() {
-		b.families = familyOf(addr)
+	if t.name != "" {
+		if t.addr, err = s.bindingAddr(t.name, f); err != nil {
+			return binding{}, err
+		}
+	}
+	b := binding{addr: t.addr, families: f, port: t.port}
+	if t.addr.IsValid() {
+		b.families = familyOf(t.addr)
 	}
 	return b, nil
 }
@@ -83,15 +90,28 @@ func (s *Stack) bind(add func() error, b *binding) error {
 	return add()
 }
 
-// bindingAddr is how an error names a binding: the wildcard of both families as ":80".
-func bindingAddr(transport string, b *binding) net.Addr {
+// bindingAddr is the address of a name to bind to: of several the first, one of IPv4 before
+// others, as in net.
+func (s *Stack) bindingAddr(name string, f family) (netip.Addr, error) {
+	addrs, err := s.lookup(context.Background(), s.resolver, name, f)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if i := slices.IndexFunc(addrs, netip.Addr.Is4); i >= 0 {
+		return addrs[i], nil
+	}
+	return addrs[0], nil
+}
+
+// describe is how an error names a binding: the wildcard of both families as ":80".
+func (s *Stack) describe(transport string, b *binding) net.Addr {
 	if !b.addr.IsValid() {
 		if transport == networkUDP {
 			return &net.UDPAddr{Port: int(b.port)}
 		}
 		return &net.TCPAddr{Port: int(b.port)}
 	}
-	return netAddr(transport, b.addrPort())
+	return s.netAddr(transport, b.addrPort())
 }
 
 func (l *Listener) bindingOf() *binding { return &l.binding }
@@ -137,7 +157,9 @@ func (l *Listener) SetDeadline(t time.Time) error {
 }
 
 // Addr is the address that the listener is bound to, a *net.TCPAddr.
-func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.binding.addrPort()) }
+func (l *Listener) Addr() net.Addr {
+	return net.TCPAddrFromAddrPort(l.stack.zoned(l.binding.addrPort()))
+}
 
 // Close stops listening. Connections that have not been accepted are reset, accepted ones
 // are left alone.
@@ -222,7 +244,7 @@ func (s *Stack) Listeners() []ListenerInfo {
 	var infos []ListenerInfo
 	for _, l := range s.listeners.all() {
 		l.mu.Lock()
-		infos = append(infos, ListenerInfo{Local: l.binding.addrPort(), Queued: len(l.waiting), Backlog: s.cfg.Backlog})
+		infos = append(infos, ListenerInfo{Local: s.zoned(l.binding.addrPort()), Queued: len(l.waiting), Backlog: s.cfg.Backlog})
 		l.mu.Unlock()
 	}
 	sortByLocal(infos, func(i ListenerInfo) netip.AddrPort { return i.Local })

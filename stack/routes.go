@@ -23,9 +23,6 @@ func (a *addrs) addRoutes(cfg *Config) {
 	}
 	a.plain = true
 	for _, p := range a.prefixes {
-		a.families |= familyOf(p.Addr())
-	}
-	for _, p := range a.prefixes {
 		if p.Addr().Is4() {
 			a.routes.Add(ip.Route{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0)})
 		} else {

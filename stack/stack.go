@@ -13,7 +13,7 @@
 // is answered to packets that nobody serves (RFC 1122, section 3.2.2; RFC 9293, section
 // 3.10.7.1), blocking calls, deadlines, and closing in the background.
 //
-// It refuses to resolve names, to forward packets, and to know a link layer.
+// It refuses to forward packets and to know a link layer.
 package stack
 
 import (
@@ -61,6 +61,7 @@ type Stack struct {
 	reassembly reassembly
 	idents     idents
 	flowSeed   maphash.Seed
+	resolver   Resolver
 
 	serial    atomic.Uint64 // of the connection made last
 	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
@@ -99,6 +100,14 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.sockets.init()
 	s.groups.init(s)
 	s.forwarder.init()
+	switch {
+	case cfg.Resolver != nil:
+		s.resolver = cfg.Resolver
+	case len(cfg.DNS) > 0:
+		s.resolver = newDNSResolver(s, cfg.DNS)
+	default:
+		s.resolver = ResolverFunc(noResolver)
+	}
 	s.timers.init()
 	s.drain.init()
 	s.paths.init()

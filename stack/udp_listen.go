@@ -59,7 +59,7 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, network, address strin
 	u := newUDPConn(s, network, b)
 	u.reuse = shared
 	if err := s.bind(func() error { return s.sockets.add(u, s.cfg.PortRange) }, &b); err != nil {
-		return nil, opError("listen", network, nil, bindingAddr(transport, &b), err)
+		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
 	}
 	return u, nil
 }

@@ -117,7 +117,7 @@ func (u *UDPConn) ReadFromUDP(b []byte) (int, *net.UDPAddr, error) {
 // ReadFromUDPAddrPort is ReadFrom without the allocation.
 func (u *UDPConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	n, d, err := u.receive(b)
-	return n, d.from, u.opError("read", err)
+	return n, u.stack.zoned(d.from), u.opError("read", err)
 }
 
 // msgTrunc is MSG_TRUNC of Linux, for the flags of ReadMsgUDP: the datagram was longer
@@ -141,7 +141,7 @@ func (u *UDPConn) ReadMsgUDPAddrPort(b, oob []byte) (n, oobn, flags int, addr ne
 	if d.size > n {
 		flags = msgTrunc
 	}
-	return n, 0, flags, d.from, u.opError("read", err)
+	return n, 0, flags, u.stack.zoned(d.from), u.opError("read", err)
 }
 
 // UDPMessage is a datagram with what there is to know of it: what ReadMsg and ReadBatch
@@ -171,7 +171,7 @@ type UDPMessage struct {
 // fill takes the oldest datagram of the socket, which is locked.
 func (m *UDPMessage) fill(u *UDPConn) {
 	d, n := u.queue.pop(m.Buffers...)
-	m.N, m.Addr, m.Local, m.TTL, m.TOS = n, d.from, d.to, d.ttl, d.tos
+	m.N, m.Addr, m.Local, m.TTL, m.TOS = n, u.stack.zoned(d.from), d.to, d.ttl, d.tos
 	m.Segment, m.Truncated = 0, d.size > n
 }
 

@@ -166,7 +166,11 @@ func (u *UDPConn) send(m *UDPMessage, o *outbox) error {
 		if !m.Addr.IsValid() {
 			return os.NewSyscallError("write", syscall.EDESTADDRREQ)
 		}
-		to = netip.AddrPortFrom(m.Addr.Addr().Unmap(), m.Addr.Port())
+		addr, err := u.stack.unzoned(m.Addr.Addr().Unmap())
+		if err != nil {
+			return err
+		}
+		to = netip.AddrPortFrom(addr, m.Addr.Port())
 	}
 	if !u.binding.families.has(to.Addr()) {
 		return &net.AddrError{Err: noSuitableAddress, Addr: to.String()}
@@ -215,7 +219,10 @@ func (u *UDPConn) source(m *UDPMessage, to netip.Addr) (netip.Addr, error) {
 		src = u.binding.addr
 	}
 	if m.Local.IsValid() {
-		if src = m.Local.Unmap(); !u.stack.addrs.isLocal(src) || src.Is4() != to.Is4() {
+		if src, err = u.stack.unzoned(m.Local.Unmap()); err != nil {
+			return src, err
+		}
+		if !u.stack.addrs.isLocal(src) || src.Is4() != to.Is4() {
 			return src, os.NewSyscallError("sendto", syscall.EINVAL)
 		}
 	}

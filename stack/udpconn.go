@@ -108,14 +108,16 @@ func (u *UDPConn) shut() bool {
 }
 
 // LocalAddr is a *net.UDPAddr.
-func (u *UDPConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(u.binding.addrPort()) }
+func (u *UDPConn) LocalAddr() net.Addr {
+	return net.UDPAddrFromAddrPort(u.stack.zoned(u.binding.addrPort()))
+}
 
 // RemoteAddr is a *net.UDPAddr, or nil when the socket was not dialed.
 func (u *UDPConn) RemoteAddr() net.Addr {
 	if !u.connected() {
 		return nil
 	}
-	return net.UDPAddrFromAddrPort(u.peer)
+	return net.UDPAddrFromAddrPort(u.stack.zoned(u.peer))
 }
 
 func (u *UDPConn) opError(op string, err error) error {
@@ -158,7 +160,7 @@ func (s *Stack) PacketConns() []PacketInfo {
 	for _, u := range s.sockets.all() {
 		u.mu.Lock()
 		infos = append(infos, PacketInfo{
-			Local: u.binding.addrPort(), Remote: u.peer, Queued: u.queue.charged, Drops: u.drops.Load(),
+			Local: u.stack.zoned(u.binding.addrPort()), Remote: u.stack.zoned(u.peer), Queued: u.queue.charged, Drops: u.drops.Load(),
 		})
 		u.mu.Unlock()
 	}
