@@ -99,7 +99,7 @@ func icmpPseudoHeader(src, dst netip.Addr, length int) uint16 {
 // host's networks are the caller's to find. The code of a request is not looked at. The
 // body of the reply is that of the request, not a copy.
 func EchoReply(request *Message, h *Header) (Message, bool) {
-	echo, reply := echoTypes(h.Is4())
+	echo, reply := EchoTypes(h.Is4())
 	if request.Type != echo || !singleHost(h.Src) || !singleHost(h.Dst) {
 		return Message{}, false
 	}
@@ -108,20 +108,21 @@ func EchoReply(request *Message, h *Header) (Message, bool) {
 
 // EchoRequest makes a request for an echo. The body is data itself, not a copy.
 func EchoRequest(is4 bool, id, seq uint16, data []byte) Message {
-	echo, _ := echoTypes(is4)
+	echo, _ := EchoTypes(is4)
 	return Message{Type: echo, Rest: uint32(id)<<16 | uint32(seq), Body: data}
 }
 
 // EchoReply returns what an echo reply says; ok is false when m is not one. data is a
 // slice of the body.
 func (m *Message) EchoReply(is4 bool) (id, seq uint16, data []byte, ok bool) {
-	if _, reply := echoTypes(is4); m.Type != reply {
+	if _, reply := EchoTypes(is4); m.Type != reply {
 		return 0, 0, nil, false
 	}
 	return uint16(m.Rest >> 16), uint16(m.Rest), m.Body, true
 }
 
-func echoTypes(is4 bool) (echo, reply uint8) {
+// EchoTypes are the types of an echo request and of its reply, of ICMP or ICMPv6.
+func EchoTypes(is4 bool) (echo, reply uint8) {
 	if is4 {
 		return icmp4Echo, icmp4EchoReply
 	}

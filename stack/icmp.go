@@ -64,7 +64,7 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 		return
 	}
 	if id, seq, data, ok := e.msg.EchoReply(h.Is4()); ok {
-		if !e.s.pings.reply(id, seq, h, data) {
+		if !e.s.pings.reply(now, id, seq, h, data) {
 			e.s.count.drop(dropICMPIgnored)
 		}
 		return
@@ -102,5 +102,5 @@ func (e *engine) echoError(now mono.Time, q *pathError) bool {
 	if q.Class == ip.ErrorMTU {
 		_, heeded = e.s.tooBig(now, q.Quote)
 	}
-	return e.s.pings.fail(q.Quote) || heeded
+	return e.s.pings.fail(q) || heeded
 }

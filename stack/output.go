@@ -109,6 +109,11 @@ func (s *Stack) sendPieces(r route, o *outbox) {
 // sendMessage sends an ICMP or ICMPv6 message, in fragments where the path is too narrow
 // for it. Over IPv4 routers may cut it too, as on Linux.
 func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
+	s.sendMessageTTL(src, dst, m, s.cfg.TTL, o)
+}
+
+// sendMessageTTL is sendMessage with a TTL or hop limit.
+func (s *Stack) sendMessageTTL(src, dst netip.Addr, m *ip.Message, ttl uint8, o *outbox) {
 	if !s.addrs.answerable(dst) {
 		s.count.drop(dropNoRoute)
 		return
@@ -123,7 +128,7 @@ func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
 	block := buffer.NewBlockFor(hlen + length)
 	defer block.Release()
 	b := m.Append(block.B[:hlen], src, dst)
-	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: s.cfg.TTL}
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: ttl}
 	if !dst.Is4() {
 		h.Protocol = ip.ICMPv6
 		h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0), ip.ICMPv6)

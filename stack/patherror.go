@@ -81,7 +81,7 @@ func (p *paths) init() { p.table = ip.NewPathMTUs(maxPaths) }
 
 // pathMTU is what a packet by r to dst may be now, no longer than an IP packet can be.
 func (s *Stack) pathMTU(r route, dst netip.Addr) ip.PathMTU {
-	link := min(int(r.via.mtu.Load()), loopMTU)
+	link := min(r.via.mtuTo(dst), loopMTU)
 	p := &s.paths
 	if !p.some.Load() {
 		return ip.PathMTU{MTU: link}
@@ -112,7 +112,7 @@ func (s *Stack) adviseAgainst(dst netip.Addr) {
 // ours. It returns what packets to that destination may be from now on, and whether that
 // is less than before.
 func (s *Stack) tooBig(now mono.Time, q *ip.Quote) (path ip.PathMTU, lowered bool) {
-	link := min(int(s.routeTo(q.Header.Dst, 0).via.mtu.Load()), loopMTU)
+	link := min(s.routeTo(q.Header.Dst, 0).via.mtuTo(q.Header.Dst), loopMTU)
 	p := &s.paths
 	p.mu.Lock()
 	defer p.mu.Unlock()

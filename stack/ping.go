@@ -2,13 +2,10 @@ package stack
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,13 +22,14 @@ type Pong struct {
 
 // Ping sends an ICMP or ICMPv6 echo request with a sequence number, of which the lower 16
 // bits count, and a payload, and waits for its answer. It ends with ctx, whose error it
-// returns as net would; with the error that the network answered instead; or with EMSGSIZE
-// when the payload does not fit a packet. What does not fit the path is sent in fragments.
+// returns as net would; with the error that the network answered instead, an *ICMPError;
+// or with EMSGSIZE when the payload is longer than a packet can be. To send more than one
+// see ListenPing.
 func (s *Stack) Ping(ctx context.Context, dst netip.Addr, seq int, payload []byte) (Pong, error) {
 	dst = dst.Unmap()
 	pong, err := s.ping(ctx, dst, uint16(seq), payload)
 	if err != nil {
-		return Pong{}, opError("ping", "ip", nil, &net.IPAddr{IP: dst.AsSlice()}, err)
+		return Pong{}, opError("ping", "ip", nil, &net.IPAddr{IP: dst.AsSlice(), Zone: dst.Zone()}, err)
 	}
 	return pong, nil
 }
@@ -43,118 +41,56 @@ func (s *Stack) ping(ctx context.Context, dst netip.Addr, seq uint16, payload []
 	if err := ctx.Err(); err != nil {
 		return Pong{}, contextError(err)
 	}
+	dst, err := s.unzoned(dst)
+	if err != nil {
+		return Pong{}, err
+	}
 	if !dst.IsValid() || dst.IsUnspecified() || dst.IsMulticast() || s.addrs.isBroadcast(dst) {
 		return Pong{}, errors.New("not the address of one host")
 	}
-	src, err := s.addrs.source(dst)
-	if err != nil {
-		return Pong{}, os.NewSyscallError("connect", err)
+	p := newPingConn(s, familyOf(dst), netip.Addr{})
+	if err := s.pings.add(p); err != nil {
+		return Pong{}, err
 	}
-	if ip.ICMPHeaderLen+len(payload) > maxPayload(dst) {
-		return Pong{}, os.NewSyscallError("sendto", syscall.EMSGSIZE)
+	defer p.shut()
+	stop := context.AfterFunc(ctx, func() { p.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := p.sendEcho(&Echo{To: dst, Seq: seq, Data: payload}); err != nil {
+		return Pong{}, err
 	}
-	p := &ping{dst: dst, seq: seq, answer: make(chan answer, 1)}
-	if !s.pings.add(p) {
-		return Pong{}, errors.New("too many pings at once")
-	}
-	defer s.pings.remove(p)
-
-	sent := s.Now()
-	request := ip.EchoRequest(dst.Is4(), p.id, seq, payload)
-	box := getOutbox()
-	s.sendMessage(src, dst, &request, box)
-	box.put()
-	select {
-	case a := <-p.answer:
-		a.pong.RTT = s.Now().Sub(sent)
-		return a.pong, a.err
-	case <-ctx.Done():
-		return Pong{}, contextError(ctx.Err())
-	case <-s.stopped:
-		return Pong{}, net.ErrClosed
+	for {
+		reply, _, err := p.receive(nil)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return Pong{}, contextError(ctx.Err())
+		case err != nil:
+			return Pong{}, err
+		case reply.From == dst && reply.Seq == seq:
+			return Pong{RTT: reply.RTT, TTL: reply.TTL, From: dst, Bytes: reply.Size}, nil
+		}
 	}
 }
 
-// pings are the requests that wait for an answer.
-type pings struct {
-	mu   sync.Mutex
-	byID map[uint16]*ping
+// ICMPError is an ICMP or ICMPv6 error about a packet that a socket has sent.
+type ICMPError struct {
+	Kind ip.ErrorKind
+	// Code is that of the message; what it says beyond Kind depends on the family.
+	Code uint8
+	// From is who sent the error, a router on the way or To itself; To where the packet was
+	// to go, and Seq its sequence number.
+	From, To netip.Addr
+	Seq      uint16
+	// MTU in bytes is what the next link carries, with ip.ErrorTooBig.
+	MTU int
+	// Errno is what Linux calls the error: EHOSTUNREACH for time exceeded, too.
+	Errno syscall.Errno
 }
 
-type ping struct {
-	dst     netip.Addr
-	id, seq uint16
-	answer  chan answer // holds one; later answers to the same request are dropped
-}
-
-type answer struct {
-	pong Pong
-	err  error
-}
-
-// maxPings leaves the search for a free identifier short.
-const maxPings = 32768
-
-// add gives p an identifier that no other has, and that strangers cannot guess.
-func (ps *pings) add(p *ping) bool {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if len(ps.byID) >= maxPings {
-		return false
+func (e *ICMPError) Error() string {
+	if e.From == e.To {
+		return e.Kind.String()
 	}
-	if ps.byID == nil {
-		ps.byID = make(map[uint16]*ping)
-	}
-	p.id = uint16(rand.Uint32())
-	for ps.byID[p.id] != nil {
-		p.id++
-	}
-	ps.byID[p.id] = p
-	return true
+	return e.Kind.String() + ", says " + e.From.String()
 }
 
-func (ps *pings) remove(p *ping) {
-	ps.mu.Lock()
-	delete(ps.byID, p.id)
-	ps.mu.Unlock()
-}
-
-// find returns the request with that identifier and number to dst; nil if none waits.
-func (ps *pings) find(id, seq uint16, dst netip.Addr) *ping {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if p := ps.byID[id]; p != nil && p.seq == seq && p.dst == dst {
-		return p
-	}
-	return nil
-}
-
-// reply takes in an echo reply in a packet with header h.
-func (ps *pings) reply(id, seq uint16, h *ip.Header, data []byte) bool {
-	p := ps.find(id, seq, h.Src)
-	if p == nil {
-		return false
-	}
-	p.tell(answer{pong: Pong{TTL: h.TTL, From: h.Src, Bytes: len(data)}})
-	return true
-}
-
-// fail takes in an error about a request of ours. One that the packet is only late, or
-// too big for a path that is to be found out, ends it just as well.
-func (ps *pings) fail(q *ip.Quote) bool {
-	id := binary.BigEndian.Uint16(q.Transport[4:])
-	seq := binary.BigEndian.Uint16(q.Transport[6:])
-	p := ps.find(id, seq, q.Header.Dst)
-	if p == nil {
-		return false
-	}
-	p.tell(answer{err: errors.New(q.Kind.String())})
-	return true
-}
-
-func (p *ping) tell(a answer) {
-	select {
-	case p.answer <- a:
-	default:
-	}
-}
+func (e *ICMPError) Unwrap() error { return e.Errno }

@@ -209,6 +209,9 @@ func (s *Stack) stop(cause error) bool {
 	}
 	s.groups.close()
 	s.forwarder.close()
+	for _, p := range s.pings.close() {
+		p.shut()
+	}
 	s.abortAll() // while the device still carries the resets
 	s.reassembly.close()
 	s.loop.dev.Close()

@@ -22,6 +22,7 @@ const (
 	dropTCPBacklog              // SYN to a listener whose backlog is full
 	dropUDPClosed               // UDP to a port that nobody listens on
 	dropUDPQueue                // the socket's queue is full
+	dropPingQueue               // likewise, of a ping socket
 	dropProtocol                // a protocol that the house does not speak
 	dropICMPIgnored             // ICMP that concerns nobody here
 	dropICMPLimited             // an ICMP error that was not sent, for their rate is limited
@@ -45,6 +46,7 @@ var dropNames = [numDrops]string{
 	dropTCPBacklog:  "tcp_backlog_full",
 	dropUDPClosed:   "udp_closed_port",
 	dropUDPQueue:    "udp_queue_full",
+	dropPingQueue:   "ping_queue_full",
 	dropProtocol:    "protocol_unknown",
 	dropICMPIgnored: "icmp_ignored",
 	dropICMPLimited: "icmp_rate_limited",

@@ -30,8 +30,15 @@ func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address strin
 // ListenPacket opens a UDP socket. The networks are "udp", "udp4" and "udp6"; the address
 // and the errors are as for Listen. The address of a group stands for all addresses of the
 // stack, with a port that is shared as by ReuseAddr, as in net; the group is not joined.
-// The result is a *UDPConn.
+// The result is a *UDPConn. The networks of ListenPing give a *PingConn.
 func (s *Stack) ListenPacket(network, address string) (net.PacketConn, error) {
+	if pingNetwork(network) {
+		p, err := s.ListenPing(network, address)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
 	lc := ListenConfig{Stack: s}
 	return lc.ListenPacket(context.Background(), network, address)
 }
