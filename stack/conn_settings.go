@@ -76,3 +76,10 @@ func (c *Conn) SetRetries(r1, r2 int) error {
 	}
 	return c.setIn("R2", r2, 0, tcp.MaxRetries, func(mono.Time) { c.tcb.SetRetries(r1, r2) })
 }
+
+// SetQuickAck makes the next ACKs leave at once, the one that waits included, or lets them
+// wait for data to ride on (TCP_QUICKACK of Linux). It is no lasting setting: what arrives
+// and is written decides anew.
+func (c *Conn) SetQuickAck(on bool) error {
+	return c.option(func(now mono.Time) { c.tcb.SetQuickAck(now, on) })
+}

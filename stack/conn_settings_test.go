@@ -365,5 +365,34 @@ func TestWrittenBeforeCloseIsDelivered(t *testing.T) {
 	})
 }
 
+// TestWriteWriteReadNeverWaitsForADelayedAck: an application that writes a request in two
+// parts, with Nagle on, and reads the answer, waits for nothing but the wire.
+func TestWriteWriteReadNeverWaitsForADelayedAck(t *testing.T) {
+	withHosts(t, func(t *testing.T, h *hosts) {
+		client, server := h.connect(t)
+		client.SetNoDelay(false)
+		server.SetNoDelay(false)
+		go func() {
+			for {
+				b := make([]byte, 10)
+				if _, err := io.ReadFull(server, b); err != nil {
+					return
+				}
+				server.Write(b)
+			}
+		}()
+		for n := range 200 {
+			start := time.Now()
+			mustWrite(t, client, "head ")
+			mustWrite(t, client, "body ")
+			wantRead(t, client, "head body ")
+			if took := time.Since(start); took != 0 {
+				t.Fatalf("exchange %d took %v on a wire without delay", n, took)
+			}
+			<-time.After(time.Duration(n) * 7 * time.Millisecond)
+		}
+	})
+}
+
 // frameOf is a packet as a frame.
 func frameOf(b []byte) []link.Frame { return []link.Frame{{Data: b}} }

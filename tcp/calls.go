@@ -112,6 +112,7 @@ func (t *TCB) Read(now Time, p []byte) (int, error) {
 		if t.is(ackSoon) && t.secondSegment() {
 			t.set(ackNow) // it waited for this call, see ackText
 		}
+		t.ackRead()
 		t.readerMadeRoom()
 		return n, nil
 	}

@@ -13,6 +13,7 @@ import (
 // (MUST-40: below 0.5 s).
 func TestDelayedAck(t *testing.T) {
 	d := established(t)
+	d.tcb.SetQuickAck(d.now, false) // the beginning is over
 	d.send("P. 1(100) ack 1")
 	d.at(delack - 1)
 	d.expectNothing()
@@ -24,6 +25,7 @@ func TestDelayedAck(t *testing.T) {
 
 func TestDelayedAckFollowsTheParams(t *testing.T) {
 	d := established(t, withParams(tcp.Params{DelayedAck: 300 * time.Millisecond}))
+	d.tcb.SetQuickAck(d.now, false) // the beginning is over
 	d.send("P. 1(100) ack 1")
 	d.wait(time.Second)
 	d.expect("@300ms . 1 ack 101")
@@ -32,6 +34,7 @@ func TestDelayedAckFollowsTheParams(t *testing.T) {
 // TestDelayedAckRidesOnData: the ACK is piggybacked (3.8.6.3).
 func TestDelayedAckRidesOnData(t *testing.T) {
 	d := established(t)
+	d.tcb.SetQuickAck(d.now, false) // the beginning is over
 	d.send("P. 1(100) ack 1")
 	d.wait(10 * time.Millisecond)
 	d.write(50)

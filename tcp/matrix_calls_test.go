@@ -125,6 +125,7 @@ var timerSetups = map[string]func(d *dialogue){
 		d.expectNothing()
 	},
 	"delayed": func(d *dialogue) {
+		d.tcb.SetQuickAck(d.now, false)
 		d.send("P. rcv(5) ack una")
 		d.expectNothing()
 	},

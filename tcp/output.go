@@ -456,6 +456,7 @@ func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 
 // ackSent notes that the peer now knows our RCV.NXT and our window.
 func (t *TCB) ackSent() {
+	t.quickAckSent()
 	t.rcv.acked = t.rcv.nxt
 	t.clear(ackNow | ackSoon | updateWindow | challengeDue | dsackDue)
 	t.timers.stop(timerDelayedAck)
@@ -466,6 +467,7 @@ func (t *TCB) sent(now Time, out *Out, why Why) {
 	t.lastSnd = now
 	if out.DataLen > 0 {
 		t.lastData = now
+		t.dataSaid(now)
 	}
 	segs := uint64(segments(out.DataLen, out.GSOSize))
 	t.count.segsOut += segs

@@ -49,8 +49,9 @@ type Params struct {
 	// asks for at least 60 s.
 	MaxRTO time.Duration
 
-	// DelayedAck is how long an ACK may wait for company. Default 40 ms (Linux);
-	// RFC 9293, 3.8.6.3 allows up to 500 ms (MUST-40).
+	// DelayedAck is how long an ACK waits for company at least, where it waits at all.
+	// Default 40 ms (Linux). It follows the rhythm of the peer up to 200 ms, or this if it
+	// is more; RFC 9293, 3.8.6.3 allows up to 500 ms (MUST-40).
 	DelayedAck time.Duration
 
 	// R1 is the number of retransmissions of one segment after which the connection

@@ -17,6 +17,7 @@
 //	calls.go settings.go   3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next
 //	timers.go              3.8, 3.10.8: everything that waits
+//	delack.go              3.8.6.3: when an ACK waits, and how long
 //	rtt.go                 RFC 6298, 7323
 //	scoreboard.go sack.go news.go      what was sent, and what an ACK tells of it: RFC 2018, 2883
 //	recovery.go rack.go prr.go undo.go its repair: RFC 6298, 6582, 8985, 9937, 5682, 3522, 4015
@@ -140,6 +141,7 @@ type TCB struct {
 	tune       receiveTuning
 	tried      *bufferTrials // nil until a buffer seems small on a short path
 
+	delack       delayedAck
 	timers       timers
 	own          *settings       // nil: none
 	extra        *extras         // nil: all defaults

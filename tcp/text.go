@@ -26,6 +26,7 @@ func (t *TCB) textArrives(now Time, seg *Segment) {
 		}
 		t.rcv.mss = t.peerSegment(seg)
 		t.measureReceiver(now, seg)
+		t.dataHeard(now, n)
 	}
 	if seg.Seq != t.rcv.nxt {
 		t.outOfOrder(now, seg)
@@ -83,7 +84,7 @@ func (t *TCB) inOrder(now Time, seg *Segment) {
 // before half of the window is used up it leaves in any case.
 func (t *TCB) ackText(now Time, filledGap bool) {
 	switch {
-	case filledGap,
+	case filledGap, t.ackAtOnce(),
 		t.secondSegment() && (!t.is(readerWaits) || t.rcv.nxt.Sub(t.rcv.acked) >= t.rcvWnd()):
 		t.set(ackNow)
 	default:
@@ -124,14 +125,6 @@ func (t *TCB) finArrives(now Time) {
 		t.move(now, StateClosing, WhyNone)
 	case StateFinWait2:
 		t.enterTimeWait(now)
-	}
-}
-
-// ackLater lets the ACK wait for company (RFC 9293, 3.8.6.3).
-func (t *TCB) ackLater(now Time) {
-	t.set(ackSoon)
-	if !t.timers.armed(timerDelayedAck) {
-		t.timers.arm(timerDelayedAck, now.Add(t.params.DelayedAck))
 	}
 }
 

@@ -111,10 +111,7 @@ func (t *TCB) expire(now Time, kind timerKind) {
 	case timerPersist:
 		t.persistTimeout(now)
 	case timerDelayedAck:
-		if t.is(ackSoon) {
-			t.set(ackNow)
-			t.clear(readerWaits) // it did not come
-		}
+		t.delayedAckTimeout()
 	case timerReorder:
 		t.reorderTimeout(now)
 	case timerProbe:

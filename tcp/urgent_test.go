@@ -184,6 +184,7 @@ func TestUrgentPointerOutsideTheWindowIsIgnored(t *testing.T) {
 func TestNothingIsSentUrgent(t *testing.T) {
 	d := established(t)
 	d.send("PU. 1(10) ack 1 urg 10")
+	d.expect(". 1 ack 11")
 	d.call("Write and CloseWrite", func() {
 		d.watch.written, _ = d.tcb.Write(d.now, ourBytes(3000))
 		_ = d.tcb.CloseWrite(d.now)
