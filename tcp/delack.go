@@ -18,6 +18,7 @@ type delayedAck struct {
 	// Nagle holds back until the first of it is acknowledged.
 	part, parts uint8
 	pingpong    bool // we have answered within ato
+	small       bool // a small segment waits for its ACK
 }
 
 const (
@@ -46,8 +47,9 @@ func (t *TCB) dataHeard(now Time, n int) {
 		t.quickAcks() // the peer starts slowly again
 	}
 	d.heard = now
-	if n < int(t.rcv.mss) && d.part < 255 {
-		d.part++
+	if n < int(t.rcv.mss) {
+		d.small = true
+		d.part = min(d.part, 254) + 1
 	}
 }
 
@@ -104,7 +106,7 @@ func (t *TCB) delayedAckTimeout() {
 // ackRead is called when the reader has taken what there was: where data goes one way
 // only, the ACK for a small segment has nothing to wait for.
 func (t *TCB) ackRead() {
-	if t.is(ackSoon) && !t.delack.pingpong && t.delack.part > 0 && t.recvBuf.Len() == 0 {
+	if t.is(ackSoon) && !t.delack.pingpong && t.delack.small && t.recvBuf.Len() == 0 {
 		t.set(ackNow)
 	}
 }
@@ -123,6 +125,7 @@ func (t *TCB) dataSaid(now Time) {
 // quickAckSent counts an ACK that has left, by itself or with data.
 func (t *TCB) quickAckSent() {
 	d := &t.delack
+	d.small = false
 	if d.quick == 0 {
 		return
 	}

@@ -86,6 +86,31 @@ func TestReaderThatTookAllAcksASmallSegment(t *testing.T) {
 	d.expect(". 1 ack 171")
 }
 
+// TestReaderDoesNotAckFullSegmentsOneByOne: a small segment that was acknowledged long ago
+// is no reason to acknowledge every full one.
+func TestReaderDoesNotAckFullSegmentsOneByOne(t *testing.T) {
+	d := established(t)
+	d.send("P. 1(10) ack 1")
+	d.expect(". 1 ack 11")
+	d.take(10)
+	in := 11
+	for ; in < 15011; in += 1000 { // to the end of quick ACK mode
+		d.send(". " + itoa(in) + "(1000) ack 1")
+		d.expect(". 1 ack " + itoa(in+1000))
+		d.take(1000)
+		d.overheard()
+	}
+	for range 10 {
+		d.send(". " + itoa(in) + "(1000) ack 1")
+		d.take(1000)
+		d.expectNothing()
+		d.send(". " + itoa(in+1000) + "(1000) ack 1")
+		d.expect(". 1 ack " + itoa(in+2000))
+		d.take(1000)
+		in += 2000
+	}
+}
+
 // TestRequestInTwoPartsNeverWaits: a peer whose Nagle holds the second part of a request
 // until the first is acknowledged gets that ACK at once, every time; the ACK of the second
 // waits for the answer.
