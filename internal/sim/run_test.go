@@ -226,9 +226,10 @@ func TestFlowsStartAndEndWhenTheyShould(t *testing.T) {
 }
 
 // TestFairnessIsMeasuredWhileAllRun: one flow alone for ten seconds and then two for ten
-// are not unfair for that.
+// are not unfair for that. A little jitter keeps the phase of a short queue out of it, which
+// package grid looks at.
 func TestFairnessIsMeasuredWhileAllRun(t *testing.T) {
-	rep := play(t, Options{}, "rate 10mbit", "rtt 10ms", "flow newreno 30s", "flow newreno at 10s 20s")
+	rep := play(t, Options{}, "rate 10mbit", "rtt 10ms", "jitter 0.5ms", "flow newreno 30s", "flow newreno at 10s 20s")
 	if rep.Total.Jain < 0.97 || rep.Flows[0].Delivered < rep.Flows[1].Delivered*3/2 {
 		t.Errorf("Jain %.3f of %d and %d", rep.Total.Jain, rep.Flows[0].Delivered, rep.Flows[1].Delivered)
 	}
