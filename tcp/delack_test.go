@@ -121,6 +121,7 @@ func TestKeepAliveProbeIsAnswered(t *testing.T) {
 // before, as its search of RFC 4821 makes it, still hears of every second segment at once.
 func TestSegmentsThatHaveBecomeSmallerAreFullOnes(t *testing.T) {
 	d := established(t)
+	d.tcb.SetQuickAck(d.now, false) // the beginning is over
 	d.send(". 1(1000) ack 1")
 	d.send(". 1001(1000) ack 1")
 	d.expect(". 1 ack 2001")
