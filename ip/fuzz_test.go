@@ -8,6 +8,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/ip"
 )
 
@@ -82,6 +83,7 @@ func checkParse(t *testing.T, packet []byte) {
 		if drop >= ip.NumDrops {
 			t.Fatalf("drop %d", drop)
 		}
+		checkDropped(t, drop, h, packet)
 		return
 	}
 	minimum := ip.HeaderLen6
@@ -111,6 +113,63 @@ func checkParse(t *testing.T, packet []byte) {
 	}
 	checkEmittedAgain(t, h, payload)
 	checkErrors(t, &h, packet)
+}
+
+// checkDropped looks at what is made of a packet that is dropped: a fragment is taken or
+// refused, and an error about a fault keeps to the rules.
+func checkDropped(t *testing.T, drop ip.Drop, h ip.Header, packet []byte) {
+	if drop == ip.DropFragment {
+		r := ip.NewReassembler(ip.ReassemblyLimits{})
+		if whole, why := r.Add(0, &h, packet); whole != nil {
+			t.Fatal("one fragment is a whole datagram")
+		} else if why != ip.DropNone {
+			checkProblem(t, why, &h, packet)
+		}
+		first, _, ok := r.Expire(mono.Never - 1)
+		if ok && first != nil {
+			if m, ok := ip.TimeExceeded(&h, first); ok {
+				checkError(t, &h, first, &m)
+			}
+		}
+		return
+	}
+	checkProblem(t, drop, &h, packet)
+}
+
+func checkProblem(t *testing.T, why ip.Drop, h *ip.Header, packet []byte) {
+	m, ok := ip.ParameterProblem(why, h, packet)
+	if !ok {
+		return
+	}
+	if h.Fault > len(packet) || h.Fault < 0 || h.Fault == 0 && why != ip.DropFragmentChain {
+		t.Fatalf("%v: a fault at %d of %d bytes", why, h.Fault, len(packet))
+	}
+	checkError(t, h, packet, &m)
+}
+
+// checkError verifies that an error keeps to its limit, is well formed, quotes the packet, and
+// would not be answered itself.
+func checkError(t *testing.T, h *ip.Header, packet []byte, m *ip.Message) {
+	limit, src := 1280, us6
+	if h.Is4() {
+		limit, src = 576, us4
+	}
+	if !bytes.HasPrefix(packet, m.Body) {
+		t.Fatal("the quote is not the packet's beginning")
+	}
+	e := icmpPacket(m, src, h.Src)
+	if len(e) > limit {
+		t.Fatalf("an error of %d bytes", len(e))
+	}
+	eh, em := mustParseICMP(t, e)
+	if em.Type != m.Type || em.Code != m.Code || em.Rest != m.Rest || !bytes.Equal(em.Body, m.Body) {
+		t.Fatalf("sent %+v, read %+v", m, em)
+	}
+	for _, reason := range reasons {
+		if m, ok := ip.Unreachable(reason, &eh, e); ok {
+			t.Fatalf("an error about an error: %+v", m)
+		}
+	}
 }
 
 func checkWithGopacket(t *testing.T, packet []byte, h *ip.Header, payload []byte) {
@@ -143,29 +202,9 @@ func checkEmittedAgain(t *testing.T, h ip.Header, payload []byte) {
 }
 
 func checkErrors(t *testing.T, h *ip.Header, packet []byte) {
-	limit, src := 1280, us6
-	if h.Is4() {
-		limit, src = 576, us4
-	}
 	for _, reason := range reasons {
-		m, ok := ip.Unreachable(reason, h, packet)
-		if !ok {
-			continue
-		}
-		if !bytes.HasPrefix(packet, m.Body) {
-			t.Fatal("the quote is not the packet's beginning")
-		}
-		e := icmpPacket(&m, src, h.Src)
-		if len(e) > limit {
-			t.Fatalf("an error of %d bytes", len(e))
-		}
-		eh, em := mustParseICMP(t, e)
-		if em.Type != m.Type || em.Code != m.Code || em.Rest != m.Rest || !bytes.Equal(em.Body, m.Body) {
-			t.Fatalf("sent %+v, read %+v", m, em)
-		}
-		// And an error is never answered by another.
-		if m, ok := ip.Unreachable(reason, &eh, e); ok {
-			t.Fatalf("an error about an error: %+v", m)
+		if m, ok := ip.Unreachable(reason, h, packet); ok {
+			checkError(t, h, packet, &m)
 		}
 	}
 }
@@ -248,7 +287,7 @@ func checkMessage(t *testing.T, f pair, payload []byte) bool {
 	}
 	var q ip.Quote
 	if ip.ParseQuote(f.is4, &m, &q) {
-		if q.Kind < ip.ErrorNet || q.Kind > ip.ErrorParameter || q.MTU < 0 {
+		if q.Kind < ip.ErrorNet || q.Kind > ip.ErrorOther || q.MTU < 0 {
 			t.Fatalf("%+v", q)
 		}
 		if len(q.Transport) < 8 || q.Header.Len+len(q.Transport) > len(m.Body) || &q.Transport[0] != &m.Body[q.Header.Len] {

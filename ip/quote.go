@@ -23,6 +23,9 @@ const (
 	ErrorTimeExceeded
 	// ErrorParameter: a header nobody could read; see Quote.Pointer.
 	ErrorParameter
+	// ErrorOther: an ICMPv6 error of a type that this house does not know. Whoever sent the
+	// packet is to hear of it all the same (RFC 4443, section 2.4 (a)).
+	ErrorOther
 )
 
 var errorKindNames = [...]string{
@@ -34,6 +37,7 @@ var errorKindNames = [...]string{
 	ErrorTooBig:       "packet too big",
 	ErrorTimeExceeded: "time exceeded",
 	ErrorParameter:    "parameter problem",
+	ErrorOther:        "error of an unknown type",
 }
 
 // String is a short phrase.
@@ -91,7 +95,7 @@ type Quote struct {
 // It is false for what is no error, and for one whose quote does not reach 8 bytes into
 // the transport header: nobody could tell whom it is about. Source quench (RFC 6633) and
 // redirects are not taken either. Codes that this house does not know count as
-// ErrorHost, and unknown ICMPv6 error types are not taken.
+// ErrorHost.
 func ParseQuote(is4 bool, m *Message, q *Quote) bool {
 	*q = Quote{Code: m.Code}
 	if is4 {
@@ -171,6 +175,10 @@ func (q *Quote) classify6(m *Message) {
 		q.Kind, q.Pointer = ErrorParameter, m.Rest
 		if m.Code == code6UnknownNextHeader {
 			q.Kind = ErrorProtocol // RFC 5461, section 2.1
+		}
+	default:
+		if m.Type < icmp6FirstInfo {
+			q.Kind = ErrorOther
 		}
 	}
 }

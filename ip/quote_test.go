@@ -62,6 +62,8 @@ func TestParseQuoteSortsErrors(t *testing.T) {
 			{4, 0, 4, ip.Quote{Kind: ip.ErrorParameter, Pointer: 4}},
 			{4, 1, 6, ip.Quote{Kind: ip.ErrorProtocol, Pointer: 6}},
 			{4, 2, 42, ip.Quote{Kind: ip.ErrorParameter, Pointer: 42}},
+			{5, 0, 0, kind(ip.ErrorOther)},
+			{127, 9, 0, kind(ip.ErrorOther)},
 		},
 	}
 	for _, f := range families {
@@ -86,7 +88,10 @@ func TestParseQuoteSortsErrors(t *testing.T) {
 
 // Source quench (RFC 6633), redirects and what is no error at all.
 func TestParseQuoteTakesNoOtherMessage(t *testing.T) {
-	errors := map[string][]uint8{"IPv4": {3, 11, 12}, "IPv6": {1, 2, 3, 4}}
+	errors := map[string][]uint8{"IPv4": {3, 11, 12}}
+	for typ := range uint8(128) {
+		errors["IPv6"] = append(errors["IPv6"], typ) // unknown ones too (RFC 4443, section 2.4 (a))
+	}
 	for _, f := range families {
 		for typ := range 256 {
 			m := ip.Message{Type: uint8(typ), Body: ours(f, ip.UDP, 8)}
@@ -282,13 +287,13 @@ func TestParseQuoteTellsTheLengthOfWhatWasSent(t *testing.T) {
 
 func TestErrorKindNames(t *testing.T) {
 	seen := map[string]bool{}
-	for k := ip.ErrorNet; k <= ip.ErrorParameter; k++ {
+	for k := ip.ErrorNet; k <= ip.ErrorOther; k++ {
 		if seen[k.String()] || k.String() == "" || k.String() == "unknown error" {
 			t.Errorf("kind %d is called %q", k, k)
 		}
 		seen[k.String()] = true
 	}
-	for _, k := range []ip.ErrorKind{0, ip.ErrorParameter + 1, 255} {
+	for _, k := range []ip.ErrorKind{0, ip.ErrorOther + 1, 255} {
 		if k.String() != "unknown error" {
 			t.Errorf("kind %d is called %q", k, k)
 		}

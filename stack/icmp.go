@@ -26,8 +26,12 @@ func (r *errorRate) allow(s *Stack, dst netip.Addr, m *ip.Message) bool {
 
 // sendError sends an ICMP error about a packet with header h to whoever sent that, within
 // the limit of their rate. It comes from the address that was asked, or from ours where
-// that was a group (RFC 4443, section 2.2).
+// that was a group (RFC 4443, section 2.2). Nothing is said about a broadcast (RFC 1122,
+// section 3.2.2).
 func (s *Stack) sendError(h *ip.Header, m *ip.Message, o *outbox) {
+	if s.addrs.isBroadcast(h.Dst) {
+		return
+	}
 	if !s.errorRate.allow(s, h.Src, m) {
 		s.count.drop(dropICMPLimited)
 		return
@@ -60,7 +64,9 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 	}
 	e.s.count.icmpIn.Add(1)
 	if reply, ok := ip.EchoReply(&e.msg, h); ok {
-		e.s.sendMessage(h.Dst, h.Src, &reply, &e.box)
+		// The reply has the type of service of the request (RFC 1122, section 3.2.2.6), but
+		// none of what routers have written into the request's ECN field.
+		e.s.sendMessageAs(h.TOS&^ecnMask, e.s.cfg.TTL, h.Dst, h.Src, &reply, &e.box)
 		return
 	}
 	if id, seq, data, ok := e.msg.EchoReply(h.Is4()); ok {

@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,6 +35,76 @@ func TestEchoIsAnswered(t *testing.T) {
 			want = `EchoReply "\x00\a\x00\thello"`
 		}
 		w.want(fmt.Sprintf("%v>%v ICMP %s", server, client, want))
+	})
+}
+
+// RFC 1122, section 3.2.2.6: the type of service of the request, without what routers write
+// into its ECN field.
+func TestEchoReplyHasTheRequestsDSCP(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
+		b := echoPacket(client, server, 7, 9, "hello")
+		if server.Is4() {
+			b[1] = 0xbb
+			b[10], b[11] = 0, 0
+			binary.BigEndian.PutUint16(b[10:], ^plainSum(b[:20]))
+		} else {
+			b[0], b[1] = 0x6b, 0xb0
+		}
+		w.raw(b)
+		b = <-w.sent
+		tos := b[1]
+		if server.Is6() {
+			tos = b[0]<<4 | b[1]>>4
+		}
+		if tos != 0xb8 {
+			t.Errorf("type of service %#x, want 0xb8", tos)
+		}
+	})
+}
+
+// RFC 6633 and RFC 6918, and what RFC 4443 knows as information of an unknown type; redirects,
+// for we have one way out.
+func TestObsoleteMessagesAreIgnored(t *testing.T) {
+	for _, six := range []bool{false, true} {
+		client, server := pairOf(six)
+		types := []uint8{4, 5, 9, 10, 13, 14, 15, 16, 17, 18, 30, 200}
+		if six {
+			types = []uint8{133, 134, 135, 136, 137, 139, 140, 200, 255}
+		}
+		for _, typ := range types {
+			withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+				body := gopacket.Payload(udpPacket(ap(server, 1000), ap(client, 53), "x"))
+				if six {
+					w.raw(packet(client, server, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}, append(gopacket.Payload{0, 0, 0, 0}, body...)))
+				} else {
+					w.raw(packet(client, server, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, 0)}, body))
+				}
+				w.wantDrop("icmp_ignored")
+			})
+		}
+	}
+}
+
+// RFC 1122, section 3.2.2: neither a closed port nor a fault nor pieces that do not come are
+// told about when everybody was asked.
+func TestNothingIsAnsweredAboutABroadcast(t *testing.T) {
+	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+		all := netip.MustParseAddr("10.77.0.255")
+		w.raw(udpPacket(ap(client4, 1000), ap(all, 9), "x"))
+		w.raw(packet(client4, all, unknown{}))
+		w.raw(fragmentsOf(udpPacket(ap(client4, 1000), ap(all, 9), string(noise(3000))), 1, 1400)[0])
+		broken := udpPacket(ap(client4, 1000), ap(all, 9), "")
+		broken = append(append(bytes.Clone(broken[:20]), 7, 9, 4, 0), broken[20:]...)
+		broken[0]++
+		broken[3] += 4
+		broken[10], broken[11] = 0, 0
+		binary.BigEndian.PutUint16(broken[10:], ^plainSum(broken[:24]))
+		w.raw(broken)
+		<-time.After(2 * time.Minute)
+		w.want()
+		if d := w.s.Stats().Drops; d["ip_reassembly_timeout"] != 1 || d["ip_options"] != 1 || d["udp_closed_port"] != 1 {
+			t.Errorf("drops %v", d)
+		}
 	})
 }
 

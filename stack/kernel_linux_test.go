@@ -3,6 +3,7 @@ package stack
 import (
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 
 	"golang.org/x/net/nettest"
@@ -11,7 +12,12 @@ import (
 	"github.com/a644562b/portico/link/tun"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(farHostEnv) != "" {
+		os.Exit(beFarHost())
+	}
+	nstest.Main(m)
+}
 
 // TestConnBehavesLikeNetBesideTheKernel runs the conformance test of x/net with one end
 // ours and the other the kernel's, across a TUN: each end as the client once, in both

@@ -109,11 +109,12 @@ func (s *Stack) sendPieces(r route, o *outbox) {
 // sendMessage sends an ICMP or ICMPv6 message, in fragments where the path is too narrow
 // for it. Over IPv4 routers may cut it too, as on Linux.
 func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
-	s.sendMessageTTL(src, dst, m, s.cfg.TTL, o)
+	s.sendMessageAs(0, s.cfg.TTL, src, dst, m, o)
 }
 
-// sendMessageTTL is sendMessage with a TTL or hop limit.
-func (s *Stack) sendMessageTTL(src, dst netip.Addr, m *ip.Message, ttl uint8, o *outbox) {
+// sendMessageAs is sendMessage with a type of service or traffic class, and a TTL or hop
+// limit.
+func (s *Stack) sendMessageAs(tos, ttl uint8, src, dst netip.Addr, m *ip.Message, o *outbox) {
 	if !s.addrs.answerable(dst) {
 		s.count.drop(dropNoRoute)
 		return
@@ -128,7 +129,7 @@ func (s *Stack) sendMessageTTL(src, dst netip.Addr, m *ip.Message, ttl uint8, o 
 	block := buffer.NewBlockFor(hlen + length)
 	defer block.Release()
 	b := m.Append(block.B[:hlen], src, dst)
-	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: ttl}
+	h := ip.Header{Src: src, Dst: dst, Protocol: ip.ICMP, TTL: ttl, TOS: tos}
 	if !dst.Is4() {
 		h.Protocol = ip.ICMPv6
 		h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0), ip.ICMPv6)

@@ -1,0 +1,312 @@
+package stack
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/a644562b/portico/internal/nstest"
+)
+
+// The kernel pings us with as much as a packet holds, cut and not to be cut.
+func TestKernelPingsUsWithEverySize(t *testing.T) {
+	nstest.Require(t)
+	s, _ := kernelNeighbour(t)
+	for _, test := range []struct {
+		host, mode string
+		size       int
+	}{
+		{"10.77.9.2", "want", 0}, {"10.77.9.2", "want", 56}, {"10.77.9.2", "do", 1472}, {"10.77.9.2", "want", 1473},
+		{"10.77.9.2", "dont", 8000}, {"10.77.9.2", "want", 65507},
+		{"fd77:9::2", "want", 0}, {"fd77:9::2", "want", 56}, {"fd77:9::2", "do", 1452}, {"fd77:9::2", "want", 1453},
+		{"fd77:9::2", "want", 8000}, {"fd77:9::2", "want", 65507},
+	} {
+		// The pattern is verified by ping: what came back wrong would be told.
+		out, err := exec.Command("ping", "-n", "-c", "2", "-i", "0.01", "-W", "20", "-M", test.mode, "-p", "c0ffee",
+			"-s", strconv.Itoa(test.size), test.host).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "2 received") || strings.Contains(string(out), "wrong data") || strings.Contains(string(out), "truncated") {
+			t.Errorf("ping -M %s -s %d %s: %v\n%s", test.mode, test.size, test.host, err, out)
+		}
+	}
+	for reason, n := range s.Stats().Drops {
+		if strings.HasPrefix(reason, "ip_") || strings.HasPrefix(reason, "transmit") {
+			t.Errorf("%d drops for %s", n, reason)
+		}
+	}
+}
+
+// We ping the kernel with as much.
+func TestWePingTheKernelWithEverySize(t *testing.T) {
+	nstest.Require(t)
+	s, _ := kernelNeighbour(t)
+	for _, host := range []string{"10.77.9.1", "fd77:9::1"} {
+		for _, size := range []int{0, 56, 1452, 1472, 1473, 8000, 65507} {
+			pong, err := s.Ping(t.Context(), netip.MustParseAddr(host), size, noise(size))
+			if err != nil || pong.Bytes != size {
+				t.Errorf("%d bytes to %s: %+v, %v", size, host, pong, err)
+			}
+		}
+	}
+}
+
+// Datagrams of every size between the kernel's sockets and ours.
+func TestDatagramsOfEverySizeCrossToTheKernel(t *testing.T) {
+	nstest.Require(t)
+	s, _ := kernelNeighbour(t)
+	for _, host := range []struct{ kernel, ours string }{{"10.77.9.1", "10.77.9.2"}, {"fd77:9::1", "fd77:9::2"}} {
+		theirs, err := net.ListenPacket("udp", net.JoinHostPort(host.kernel, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer theirs.Close()
+		theirs.SetReadDeadline(time.Now().Add(time.Minute))
+		ours, err := s.Dial("udp", theirs.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		ours.SetReadDeadline(time.Now().Add(time.Minute))
+		got := make([]byte, 65536)
+		for _, size := range []int{0, 1, 1453, 1473, 9000, 65507} {
+			payload := noise(size)
+			if _, err := ours.Write(payload); err != nil {
+				t.Fatal(err)
+			}
+			n, from, err := theirs.ReadFrom(got)
+			if err != nil || !bytes.Equal(got[:n], payload) {
+				t.Fatalf("%d bytes to %s: read %d, %v", size, host.kernel, n, err)
+			}
+			if _, err := theirs.WriteTo(payload, from); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := ours.Read(got); err != nil || !bytes.Equal(got[:n], payload) {
+				t.Fatalf("%d bytes from %s: read %d, %v", size, host.kernel, n, err)
+			}
+		}
+	}
+}
+
+// A flood to closed ports: the kernel hears a few errors of it and no more than one a second
+// from then on.
+func TestFloodToClosedPortsIsAnsweredWithinTheRate(t *testing.T) {
+	nstest.Require(t)
+	s, _ := kernelNeighbour(t)
+	for _, test := range []struct{ host, file, counter string }{
+		{"10.77.9.2", "/proc/net/snmp", "Icmp InDestUnreachs"},
+		{"fd77:9::2", "/proc/net/snmp6", "Icmp6InDestUnreachs"},
+	} {
+		before, begun := kernelCounter(t, test.file, test.counter), time.Now()
+		seen := s.Stats().UDPIn
+		const flood = 5000
+		sock, err := net.ListenPacket("udp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		neighbour := netip.MustParseAddr(strings.TrimSuffix(test.host, "2") + "1")
+		for i := range flood {
+			sock.WriteTo([]byte("x"), &net.UDPAddr{IP: net.ParseIP(test.host), Port: 20000 + i})
+			if i%100 != 99 {
+				continue
+			}
+			// A round trip, so that the queue of the TUN never runs over, and what we had to say
+			// has arrived at the end.
+			if _, err := s.Ping(t.Context(), neighbour, i, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sock.Close()
+		told := kernelCounter(t, test.file, test.counter) - before
+		most := 6 + int(time.Since(begun)/time.Second) + 1
+		if told < 1 || told > most {
+			t.Errorf("%d errors to %s, want 1 to %d", told, test.host, most)
+		}
+		if n := s.Stats().UDPIn - seen; n != flood {
+			t.Errorf("%d of %d datagrams arrived", n, flood)
+		}
+	}
+}
+
+// kernelCounter reads a counter of the namespace: "Icmp InDestUnreachs" from a table of
+// /proc/net/snmp, or a name of /proc/net/snmp6.
+func kernelCounter(t *testing.T, file, name string) int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, column, split := strings.Cut(name, " ")
+	var names []string
+	for _, line := range strings.Split(string(b), "\n") {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0:
+		case !split && fields[0] == name:
+			n, _ := strconv.Atoi(fields[1])
+			return n
+		case split && fields[0] == table+":" && names == nil:
+			names = fields
+		case split && fields[0] == table+":":
+			for i, n := range names {
+				if n == column {
+					v, _ := strconv.Atoi(fields[i])
+					return v
+				}
+			}
+		}
+	}
+	t.Fatalf("no %s in %s", name, file)
+	return 0
+}
+
+// A router on the way, the kernel, whose further link becomes narrower twice while
+// datagrams pass: whoever sent the one that did not fit is told, and from then on they
+// arrive, whole.
+func TestUDPFollowsAPathThatShrinks(t *testing.T) {
+	nstest.Require(t)
+	s, _ := kernelNeighbour(t)
+	far := startFarHost(t)
+	for _, family := range []struct {
+		far    string
+		header int
+	}{{"10.88.9.2", 28}, {"fd88:9::2", 48}} {
+		c, err := s.Dial("udp", net.JoinHostPort(family.far, "7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(time.Minute))
+		got := make([]byte, 65536)
+		echo := func(n int) error {
+			payload := noise(n)
+			if _, err := c.Write(payload); err != nil {
+				return err
+			}
+			m, err := c.Read(got)
+			if err == nil && !bytes.Equal(got[:m], payload) {
+				t.Errorf("%d bytes came back as %d others", n, m)
+			}
+			return err
+		}
+		far.setMTU(1500)
+		if err := echo(1500 - family.header); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		for _, mtu := range []int{1400, 1280} {
+			far.setMTU(mtu)
+			if err := echo(mtu + 1 - family.header); !errors.Is(err, syscall.EMSGSIZE) {
+				t.Fatalf("the first beyond %d to %s: %v, want EMSGSIZE", mtu, family.far, err)
+			}
+			for _, n := range []int{mtu - family.header, mtu + 1 - family.header, 1500 - family.header, 1501 - family.header, 20000} {
+				if err := echo(n); err != nil {
+					t.Fatalf("%d bytes to %s over %d: %v", n, family.far, mtu, err)
+				}
+			}
+		}
+	}
+}
+
+// farHost is a host in a namespace of its own behind the kernel of the test's, which is
+// made its router.
+type farHost struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func startFarHost(t *testing.T) *farHost {
+	t.Helper()
+	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
+		if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), farHostEnv+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close() // which ends it
+		cmd.Wait()
+	})
+	nstest.IP(t, fmt.Sprintf("link add vethnear type veth peer name vethfar netns %d", cmd.Process.Pid))
+	t.Cleanup(func() { nstest.IP(t, "link del vethnear") })
+	nstest.IP(t, "link set vethnear up")
+	nstest.AddAddr(t, "vethnear", netip.MustParsePrefix("10.88.9.1/24"))
+	nstest.AddAddr(t, "vethnear", netip.MustParsePrefix("fd88:9::1/64"))
+	f := &farHost{t: t, in: in, out: bufio.NewReader(out)}
+	for _, command := range []string{
+		"link set lo up", "link set vethfar up", "addr add 10.88.9.2/24 dev vethfar", "addr add fd88:9::2/64 dev vethfar nodad",
+		"route add default via 10.88.9.1", "-6 route add default via fd88:9::1",
+	} {
+		f.ip(command)
+	}
+	return f
+}
+
+// ip runs ip(8) at the far host.
+func (f *farHost) ip(command string) {
+	f.t.Helper()
+	fmt.Fprintln(f.in, command)
+	if line, err := f.out.ReadString('\n'); line != "done\n" {
+		f.t.Fatalf("the far host says %q, %v", line, err)
+	}
+}
+
+// setMTU makes the link between the router and the far host as narrow as that.
+func (f *farHost) setMTU(mtu int) {
+	f.t.Helper()
+	nstest.IP(f.t, fmt.Sprintf("link set vethnear mtu %d", mtu))
+	f.ip(fmt.Sprintf("link set vethfar mtu %d", mtu))
+}
+
+const farHostEnv = "PORTICO_TEST_FAR_HOST"
+
+// beFarHost is the far host: it echoes datagrams to port 7, and does with ip(8) what it is
+// told on stdin, until that ends.
+func beFarHost() int {
+	sock, err := net.ListenPacket("udp", ":7")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go func() {
+		b := make([]byte, 65536)
+		for {
+			n, from, err := sock.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			sock.WriteTo(b[:n], from)
+		}
+	}()
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		if out, err := exec.Command("ip", strings.Fields(in.Text())...).CombinedOutput(); err != nil {
+			fmt.Printf("ip %s: %v: %q\n", in.Text(), err, out)
+			return 1
+		}
+		fmt.Println("done")
+	}
+	return 0
+}
