@@ -29,7 +29,7 @@ func FuzzReassembly(f *testing.F) {
 		limits := ip.ReassemblyLimits{Memory: 1 << 20, SourceMemory: 1 << 20, Datagrams: 100, SourceDatagrams: 100}
 		r := ip.NewReassembler(limits)
 		models := map[byte]*model{}
-		for now := mono.Time(0); len(script) >= 5 && now < 300; now++ {
+		for now := mono.Time(0); len(script) >= 5 && now < 100; now++ {
 			step(t, r, now, models, script[:5])
 			script = script[5:]
 			if r.Memory() > limits.Memory || r.Len() > limits.Datagrams {

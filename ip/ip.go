@@ -3,8 +3,14 @@
 // (RFC 4443). It parses and emits headers and messages and says, by the hosts' rules,
 // which packets are to be dropped and why, and which may be answered by an error.
 //
-// Parsing never allocates and never keeps or changes the packet; emitting appends to
-// the caller's slice.
+// Besides the formats it holds what a host remembers at this layer, each within a bound:
+// the fragments of unfinished datagrams (Reassembler; RFC 815, RFC 5722), the paths that
+// are narrower than its link (PathMTUs; RFC 1191, RFC 8201), the identifications of what
+// it may cut (Idents; RFC 7739) and the rate of its errors (ErrorLimiter). Time is an
+// argument.
+//
+// Parsing never allocates and never keeps or changes the packet, of which a Reassembler
+// keeps a copy; emitting appends to the caller's slice.
 //
 // It refuses to forward, to obey IPv4 options or routing headers (RFC 7126, RFC 5095),
 // to heed or send source quench (RFC 6633), to follow redirects, and to know a link

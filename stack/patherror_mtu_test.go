@@ -140,6 +140,29 @@ func TestVeryNarrowPathIsLeftToTheRouters(t *testing.T) {
 	})
 }
 
+// So it is for TCP.
+func TestVeryNarrowPathIsLeftToTheRoutersByTCP(t *testing.T) {
+	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
+		l, err := w.s.Listen("tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.handshake(ap(client4, 1000), ap(server4, 80), 100)
+		c := accept(t, l.(*Listener))
+		c.Write(make([]byte, 536))
+		synctest.Wait()
+		sent := <-w.sent
+		if len(sent) != 576 || sent[6] != 0x40 {
+			t.Fatalf("%d bytes, flags %#x", len(sent), sent[6])
+		}
+		w.raw(packetTooBig(sent, 296))
+		b := <-w.sent
+		if len(b) != 552 || b[6] != 0 {
+			t.Errorf("%d bytes, flags %#x", len(b), b[6])
+		}
+	})
+}
+
 // An echo reply too big for its path goes in smaller pieces the next time.
 func TestEchoReplyFollowsThePathMTU(t *testing.T) {
 	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
