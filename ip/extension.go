@@ -80,10 +80,11 @@ func extensionLen(b []byte) int {
 	return n
 }
 
-// extension is extensionLen with the fault noted: the header's length field.
+// extension is extensionLen with the fault noted: the header's length field, or where it
+// would begin in a packet that ends before.
 func (h *Header) extension(b []byte) (n int, drop Drop) {
 	if n = extensionLen(b); n == 0 {
-		h.Fault = h.Len + 1
+		h.Fault = h.Len + min(1, len(b))
 		return 0, DropExtension
 	}
 	return n, DropNone
