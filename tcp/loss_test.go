@@ -466,3 +466,22 @@ func TestRestartAfterIdle(t *testing.T) {
 		d.fail("%d segments at once after ten idle seconds, want at most 10", n)
 	}
 }
+
+// TestSplitAcksGainNothing: RFC 3465, 2: a segment that is acknowledged in ten parts grows the
+// window by what it would have in one.
+func TestSplitAcksGainNothing(t *testing.T) {
+	grown := func(step int) int {
+		d := established(t, withParams(tcp.Params{Congestion: tcp.NewReno})) // which counts in whole bytes
+		d.write(30000)
+		d.overheard()
+		d.wait(rtt)
+		for ack := 1 + step; ack <= 1001; ack += step {
+			d.send(". 1 ack " + itoa(ack))
+			d.overheard()
+		}
+		return d.info().Cwnd
+	}
+	if whole, split := grown(1000), grown(100); whole != 11000 || split != whole {
+		t.Errorf("the window is %d after one ACK and %d after ten, want 11000", whole, split)
+	}
+}
