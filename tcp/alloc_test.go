@@ -24,11 +24,14 @@ type steady struct {
 	sent, read int
 }
 
-func newSteady(t *testing.T, ts bool) *steady {
+func newSteady(t testing.TB, ts bool) *steady { return newSteadyFor(t, ts, 0) }
+
+// newSteadyFor is newSteady on a device that cuts super-segments of up to maxGSO bytes.
+func newSteadyFor(t testing.TB, ts bool, maxGSO int) *steady {
 	d := newDialogue(t)
 	p := tcp.Params{ReceiveBuffer: 64 << 10, SendBuffer: 64 << 10, NoTimestamps: !ts}.WithDefaults()
 	s := &steady{now: d.now, seq: 5000, buf: make([]byte, 1000)}
-	s.tcb.OpenActive(s.now, tcp.Setup{Params: &p, MSS: 1460, Endpoints: d.setup.Endpoints, ISS: 1000})
+	s.tcb.OpenActive(s.now, tcp.Setup{Params: &p, MSS: 1460, MaxGSO: maxGSO, Endpoints: d.setup.Endpoints, ISS: 1000})
 	s.drain()
 	s.in = tcp.Segment{SrcPort: 40000, DstPort: 80, Window: 65535, Seq: s.seq, Ack: 1001, Flags: tcp.SYN | tcp.ACK}
 	s.in.Options = tcp.Options{MSS: 1460, SACKPermitted: true, HasTimestamps: ts, TSVal: 1}

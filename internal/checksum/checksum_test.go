@@ -3,7 +3,6 @@ package checksum
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -229,29 +228,4 @@ func FuzzSum(f *testing.F) {
 			t.Fatalf("SumSlices = %#04x, want %#04x", got, want)
 		}
 	})
-}
-
-var sink uint16
-
-func BenchmarkSum(b *testing.B) {
-	for _, n := range []int{20, 40, 64, 576, 1460, 65472} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			p := random(rand.New(rand.NewPCG(9, 9)), n)
-			b.SetBytes(int64(n))
-			for b.Loop() {
-				sink = Sum(0, p)
-			}
-		})
-	}
-}
-
-func BenchmarkPseudoHeader(b *testing.B) {
-	for _, s := range []string{"10.0.0.1", "fd00::1"} {
-		a := netip.MustParseAddr(s)
-		b.Run(s, func(b *testing.B) {
-			for b.Loop() {
-				sink = PseudoHeader(a, a, 6, 1480)
-			}
-		})
-	}
 }

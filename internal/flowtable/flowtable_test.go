@@ -110,16 +110,3 @@ func TestConcurrentUse(t *testing.T) {
 		t.Fatalf("%d entries left", table.Len())
 	}
 }
-
-func BenchmarkGetOfAMillion(b *testing.B) {
-	table := New[int]()
-	for i := range 1_000_000 {
-		table.Insert(key(i), i)
-	}
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		table.Get(key(i % 1_000_000))
-		i += 7919
-	}
-}

@@ -92,18 +92,3 @@ func TestEmptyHeapNeverExpires(t *testing.T) {
 		t.Fatal("popped from an empty heap")
 	}
 }
-
-func BenchmarkMoveAmongAMillion(b *testing.B) {
-	h := Heap[*item]{PlaceOf: placeOf}
-	items := make([]*item, 1_000_000)
-	for i := range items {
-		items[i] = &item{id: i}
-		h.Set(items[i], mono.Time(i))
-	}
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		h.Set(items[i%len(items)], mono.Time(i*31%2_000_000))
-		i += 7919
-	}
-}
