@@ -55,9 +55,13 @@ func TestHalfCloseInBothDirections(t *testing.T) {
 }
 
 func TestCloseDeliversInTheBackground(t *testing.T) {
-	withHosts(t, func(t *testing.T, h *hosts) {
+	synctest.Test(t, func(t *testing.T) {
+		server := serverConfig()
+		server.TCP.ReceiveBuffer = 64 << 10 // so that the FIN cannot leave before the peer reads
+		h := newHosts(t, clientConfig(), server, pipe.Config{})
+		defer h.close()
 		c, s := h.connect(t)
-		big := bytes.Repeat([]byte("0123456789abcdef"), 40_000) // more than the window
+		big := bytes.Repeat([]byte("0123456789abcdef"), 40_000) // more than the peer has room for
 		written := make(chan error)
 		go func() {
 			_, err := c.Write(big)
@@ -69,6 +73,7 @@ func TestCloseDeliversInTheBackground(t *testing.T) {
 		if err := <-written; err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // all that the peer has room for has arrived
 		infos := h.client.Conns()
 		if len(infos) != 1 || !infos[0].Orphan || infos[0].State != tcp.StateFinWait1 {
 			t.Fatalf("after Close: %+v", infos)
