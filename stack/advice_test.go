@@ -78,7 +78,7 @@ func TestR1AdvisesIP(t *testing.T) {
 		}
 		start := w.s.Now()
 		for retransmissions := 0; retransmissions < 3; {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			if w.s.Now().Sub(start) > time.Minute {
 				t.Fatal("nothing is sent again")
 			}

@@ -41,20 +41,10 @@ func inEachState(t *testing.T, f func(t *testing.T, w *wire, c *Conn, r *remote,
 	for state, reach := range connIn {
 		t.Run(state.String(), func(t *testing.T) {
 			withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-				l, err := w.s.Listen("tcp", ":80")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer l.Close()
-				r := w.opened(client4, server4, 1000)
-				conn, err := l.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				reach(conn.(*Conn), r)
+				r, conn := w.served(client4, server4, 1000)
+				reach(conn, r)
 				r.hear()
-				f(t, w, conn.(*Conn), r, state)
+				f(t, w, conn, r, state)
 			})
 		})
 	}
@@ -79,7 +69,7 @@ func TestCallsFromManyGoroutinesInEachState(t *testing.T) {
 		wg.Wait()
 		r.say("R 1")
 		r.say("R 2")
-		time.Sleep(time.Hour) // the data cannot be delivered; R2 and the timers end it
+		<-time.After(time.Hour) // the data cannot be delivered; R2 and the timers end it
 		w.heard()
 		noConns(t, w.s)
 	})
@@ -122,7 +112,7 @@ func TestDialCancelledAtEveryStep(t *testing.T) {
 					r.say("S 0")
 					r.hear("SA 0 1")
 				}
-				time.Sleep(after)
+				<-time.After(after)
 				synctest.Wait()
 				w.heard()
 				cancel()

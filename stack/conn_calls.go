@@ -20,6 +20,11 @@ var (
 func (c *Conn) call(f func(now mono.Time)) {
 	now := c.now()
 	f(now)
+	c.follow(now)
+}
+
+// follow lets follow what a call at now has brought about.
+func (c *Conn) follow(now mono.Time) {
 	box := getOutbox()
 	c.settle(now, box)
 	box.put()
@@ -72,9 +77,10 @@ func (c *Conn) read(b []byte) (n int, err error) {
 		if err := c.mayRead(); err != nil {
 			return 0, err
 		}
-		n, err = c.tcb.Read(c.now(), b)
+		now := c.now()
+		n, err = c.tcb.Read(now, b)
 		if c.tcb.AckDue() {
-			c.call(func(mono.Time) {})
+			c.follow(now)
 		}
 		if n > 0 || err != nil {
 			return n, systemError("read", err)

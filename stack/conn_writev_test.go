@@ -13,19 +13,9 @@ import (
 // is empty afterwards.
 func TestWriteBuffersIsOneWrite(t *testing.T) {
 	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-		l, err := w.s.Listen("tcp", ":80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		r := w.opened(client4, server4, 1000)
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		r, conn := w.served(client4, server4, 1000)
 		v := net.Buffers{[]byte("head"), nil, []byte("er and "), {}, []byte("body")}
-		if n, err := conn.(*Conn).WriteBuffers(&v); n != 15 || err != nil || len(v) != 0 {
+		if n, err := conn.WriteBuffers(&v); n != 15 || err != nil || len(v) != 0 {
 			t.Fatalf("WriteBuffers = %d, %v, and %d buffers are left", n, err, len(v))
 		}
 		r.hear("A 1 1 (15)")

@@ -45,7 +45,7 @@ func TestInitialNumbersOnTheWire(t *testing.T) {
 		to := ap(client, 80)
 		first := w.callFrom(5000, to).Seq
 		for range 5 {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			next := w.callFrom(5000, to).Seq
 			if d := next - first; d != 250_000 {
 				t.Errorf("the initial number has moved by %d in a second, want 250,000", d)
@@ -85,7 +85,7 @@ func TestTimestampsDoNotTellTheUptime(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, w *wire, client, _ netip.Addr) {
 		to := ap(client, 80)
 		first := timestampOf(t, w.callFrom(5000, to).TCP)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		if d := timestampOf(t, w.callFrom(5000, to).TCP) - first; d != 3000 {
 			t.Errorf("the clock of one four-tuple has moved by %d in 3 s, want 3000", d)
 		}
@@ -202,10 +202,10 @@ func TestAddressOfTheFirstSegmentStays(t *testing.T) {
 			conn := <-result
 			mustWrite(t, conn, "data")
 			r.hear("A 1 1 (4)")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			w.heard()
 			r.say("PA 1 5", "data")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			r.hear("A 5 5")
 			conn.Close()
 			r.hear("RA 5 5")
@@ -293,19 +293,8 @@ func TestIPOptionsAreIgnored(t *testing.T) {
 // TestSourceQuenchChangesNothing: MUST-55, RFC 6633: neither while connecting nor later.
 func TestSourceQuenchChangesNothing(t *testing.T) {
 	withWire(t, serverConfig(), func(t *testing.T, w *wire) {
-		l, err := w.s.Listen("tcp", ":80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		r := w.opened(client4, server4, 1000)
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		c := conn.(*Conn)
-		mustWrite(t, conn, "data")
+		r, c := w.served(client4, server4, 1000)
+		mustWrite(t, c, "data")
 		quoted := <-w.sent
 		before := c.Info()
 		for range 10 {
@@ -315,7 +304,7 @@ func TestSourceQuenchChangesNothing(t *testing.T) {
 		if after := c.Info(); after.Cwnd != before.Cwnd || after.Ssthresh != before.Ssthresh {
 			t.Errorf("the window was %d, %d and is %d, %d", before.Cwnd, before.Ssthresh, after.Cwnd, after.Ssthresh)
 		}
-		mustWrite(t, conn, "more")
+		mustWrite(t, c, "more")
 		r.hear("A 5 1 (4)")
 	})
 }
@@ -396,7 +385,7 @@ func TestChallengesTellNothingOfAnotherConnection(t *testing.T) {
 		if n := challenged(victim, 50); n != alone {
 			t.Errorf("%d challenge ACKs on another connection, want as many as on the first, %d", n, alone)
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		challenged(victim, 7) // what the attacker would like to know
 		if n := challenged(attacker, 50); n != alone {
 			t.Errorf("%d challenge ACKs while another connection has had 7, want %d", n, alone)
@@ -432,17 +421,7 @@ func TestTTLIsThatOfTheConfig(t *testing.T) {
 // count: nothing is read, answered or reset; the next copy is taken.
 func TestDamagedSegmentLeavesNoTrace(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
-		l, err := w.s.Listen("tcp", ":80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		r := w.opened(client, server, 1000)
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		r, conn := w.served(client, server, 1000)
 		good := r.segment("PA 1 1", "hello")
 		start := len(good) - 5 - tcp.HeaderLen
 		for i := start + 4; i < len(good); i++ { // the ports would make it another connection's
@@ -451,11 +430,11 @@ func TestDamagedSegmentLeavesNoTrace(t *testing.T) {
 			w.raw(bad)
 			w.want()
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		w.want()
 		w.raw(good)
 		wantRead(t, conn, "hello")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		r.hear("A 1 6")
 	})
 }
@@ -463,18 +442,8 @@ func TestDamagedSegmentLeavesNoTrace(t *testing.T) {
 // TestIdleConnectionIsSilent: MUST-25: two days without a segment, and both ends are there.
 func TestIdleConnectionIsSilent(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
-		l, err := w.s.Listen("tcp", ":80")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		r := w.opened(client, server, 1000)
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		time.Sleep(48 * time.Hour)
+		r, conn := w.served(client, server, 1000)
+		<-time.After(48 * time.Hour)
 		r.hear()
 		r.say("PA 1 1", "still here")
 		wantRead(t, conn, "still here")
@@ -492,7 +461,7 @@ func TestDialTriesForThreeMinutesAtLeast(t *testing.T) {
 			ended <- err
 		}()
 		synctest.Wait()
-		time.Sleep(180 * time.Second)
+		<-time.After(180 * time.Second)
 		select {
 		case err := <-ended:
 			t.Fatalf("given up within 180 s: %v", err)

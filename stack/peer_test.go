@@ -37,6 +37,17 @@ func (w *wire) opened(client, server netip.Addr, port uint16) *remote {
 	return r
 }
 
+// served is such a peer and the connection that port 80 accepts from it; both end with the
+// wire.
+func (w *wire) served(client, server netip.Addr, port uint16) (*remote, *Conn) {
+	w.t.Helper()
+	l, err := w.s.Listen("tcp", ":80")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.opened(client, server, port), accept(w.t, l.(*Listener))
+}
+
 // say sends a segment: flags of "SAFRPU", SEQ, ACK where there is one, and data.
 func (r *remote) say(text string, data ...string) {
 	r.w.t.Helper()

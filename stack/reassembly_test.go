@@ -165,7 +165,7 @@ func TestFragmentsCrossAWireThatReorders(t *testing.T) {
 				if err != nil || !bytes.Equal(got[:n], payload) {
 					t.Fatalf("datagram %d: %d bytes, %v", i, n, err)
 				}
-				time.Sleep(time.Second) // virtual: let the duplicates pass
+				<-time.After(time.Second) // virtual: let the duplicates pass
 			}
 		}
 		if n := h.server.Stats().Drops["ip_fragment_duplicate"]; n == 0 {

@@ -85,12 +85,12 @@ func TestSynAckIsRepeatedAndGivenUp(t *testing.T) {
 		r.say("S 0")
 		r.hear("SA 0 1")
 		for _, gap := range []int{1, 2, 4, 8, 16} {
-			time.Sleep(time.Duration(gap)*time.Second - time.Millisecond)
+			<-time.After(time.Duration(gap)*time.Second - time.Millisecond)
 			r.hear()
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			r.hear("SA 0 1")
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		r.hear()
 		noConns(t, w.s)
 		r.say("A 1 1")
@@ -141,15 +141,15 @@ func TestTimeWaitOnTheWire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
 				r := w.timeWaiting(client, server)
-				time.Sleep(30 * time.Second)
+				<-time.After(30 * time.Second)
 				r.hear()
 				r.say(c.say, c.data)
 				r.hear(c.hear...)
-				time.Sleep(29 * time.Second)
+				<-time.After(29 * time.Second)
 				r.hear()
 				r.say("PA 1 2", "x") // still there (MUST-13)
 				r.hear("A 2 2")
-				time.Sleep(1001 * time.Millisecond)
+				<-time.After(1001 * time.Millisecond)
 				noConns(t, w.s)
 				r.say("PA 1 2", "x") // and gone
 				r.hear("R 2")
@@ -163,14 +163,14 @@ func TestTimeWaitOnTheWireStartsAnewAtAFIN(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
 		r := w.timeWaiting(client, server)
 		for range 3 {
-			time.Sleep(50 * time.Second)
+			<-time.After(50 * time.Second)
 			r.say("FA 1 2")
 			r.hear("A 2 2")
 		}
-		time.Sleep(60*time.Second - time.Millisecond)
+		<-time.After(60*time.Second - time.Millisecond)
 		r.say("A 2 2")
 		r.hear()
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 		noConns(t, w.s)
 		r.say("A 2 2")
 		r.hear("R 2")
@@ -182,7 +182,7 @@ func TestTimeWaitOnTheWireStartsAnewAtAFIN(t *testing.T) {
 func TestTimeWaitOnTheWireGivesWayToANewSYN(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
 		r := w.timeWaiting(client, server)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		l, err := w.s.Listen("tcp", ":80")
 		if err != nil {
 			t.Fatal(err)
@@ -226,17 +226,7 @@ func TestEndIsToldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothFamilies(t, func(t *testing.T, w *wire, client, server netip.Addr) {
-				l, err := w.s.Listen("tcp", ":80")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer l.Close()
-				r := w.opened(client, server, 1000)
-				conn, err := l.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
+				r, conn := w.served(client, server, 1000)
 				r.say("PA 1 1", "hello")
 				r.say(c.say)
 				synctest.Wait()
