@@ -23,7 +23,7 @@ const settle = 300 * time.Millisecond
 // sink's own count. Seconds run until all sinks have read the last byte and said so, and
 // bytes are those that they confirmed.
 func upload(r *result.Line) (usage, usage) {
-	s0 := peerStats(false)
+	s0 := peerStats()
 	cs := connectAll(services.PortSink)
 	var sent, confirmed atomic.Int64
 	var wg sync.WaitGroup
@@ -40,7 +40,7 @@ func upload(r *result.Line) (usage, usage) {
 	r.Seconds = time.Since(start).Seconds()
 	after := snap()
 	r.Bytes = confirmed.Load()
-	s1 := peerStats(false)
+	s1 := peerStats()
 	if d := num(s1, "sink_bytes") - num(s0, "sink_bytes"); d != r.Bytes || d != sent.Load() {
 		fail("count", fmt.Errorf("sent %d, confirmed %d, peer counted %d", sent.Load(), r.Bytes, d))
 	}
@@ -87,7 +87,7 @@ const mostBuffered = 64 << 20
 // download opens the connections, tells the sources to begin, and reads until the
 // deadline. Bytes are those read within the time; the peer's count must not be smaller.
 func download(r *result.Line) (usage, usage) {
-	s0 := peerStats(false)
+	s0 := peerStats()
 	cs := connectAll(services.PortSource)
 	var total atomic.Int64
 	var wg sync.WaitGroup
@@ -104,7 +104,7 @@ func download(r *result.Line) (usage, usage) {
 	}
 	r.Bytes = total.Load()
 	time.Sleep(settle)
-	s1 := peerStats(false)
+	s1 := peerStats()
 	d := num(s1, "source_bytes") - num(s0, "source_bytes")
 	if d < r.Bytes || d-r.Bytes > int64(*conns)*mostBuffered {
 		fail("count", fmt.Errorf("read %d, source wrote %d", r.Bytes, d))

@@ -16,7 +16,7 @@ import (
 // peer's process, and of the whole machine with the client's side. At the end each
 // connection must still answer.
 func idle(r *result.Line) (usage, usage) {
-	peerStats(true)
+	collectGarbage()
 	time.Sleep(500 * time.Millisecond)
 	rss0, mem0 := rss(), memAvailable()
 	before := snap()
@@ -29,9 +29,10 @@ func idle(r *result.Line) (usage, usage) {
 	n := float64(max(len(cs), 1))
 	r.RSSConn = (rss() - rss0) / n
 	r.MemConn = (mem0 - memAvailable()) / n
-	r.Extra = peerStats(true)
+	collectGarbage()
 	time.Sleep(500 * time.Millisecond)
 	r.RSSGCConn = (rss() - rss0) / n
+	r.Extra = peerStats()
 	alive := releaseAll(cs)
 	r.Note = fmt.Sprintf("%d of %d answered after %s", alive, *conns, *dur)
 	r.Verified = errCount.Load() == 0 && int(alive) == *conns

@@ -89,14 +89,9 @@ func answers() error {
 }
 
 // peerStats asks the peer for its counters.
-func peerStats(gc bool) map[string]any {
-	u := "http://" + port(services.PortHTTP) + "/stats"
-	if gc {
-		u += "?gc=1"
-	}
+func peerStats() map[string]any {
 	m := map[string]any{}
-	cl := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := cl.Get(u)
+	r, err := get("/stats")
 	if err == nil {
 		err = json.NewDecoder(r.Body).Decode(&m)
 		r.Body.Close()
@@ -105,6 +100,23 @@ func peerStats(gc bool) map[string]any {
 		fail("stats", err)
 	}
 	return m
+}
+
+// collectGarbage makes the peer give back what memory it does not need.
+func collectGarbage() {
+	r, err := get("/gc")
+	if err == nil {
+		err = r.Body.Close()
+	}
+	if err != nil {
+		fail("gc", err)
+	}
+}
+
+// get fetches path from the peer by a connection of its own.
+func get(path string) (*http.Response, error) {
+	cl := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return cl.Get("http://" + port(services.PortHTTP) + path)
 }
 
 func num(m map[string]any, k string) int64 {

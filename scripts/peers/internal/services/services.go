@@ -9,7 +9,8 @@
 //	port 11  hold:   reads one byte, writes it back, closes (idle connections)
 //	port 19  source: reads one byte, then writes the test pattern until the
 //	                 connection breaks
-//	port 80  HTTP:   / (13 bytes), /big?n=BYTES, /stats (JSON), /stats?gc=1
+//	port 80  HTTP:   / (13 bytes), /big?n=BYTES, /stats (JSON), /gc (collects garbage
+//	                 and gives what is free to the system)
 package services
 
 import (
@@ -266,10 +267,10 @@ func mux() *http.ServeMux {
 			n -= k
 		}
 	})
+	// By itself, and not part of /stats: what the counters are put together in, a
+	// description of every connection for one, is garbage that would be measured.
+	m.HandleFunc("/gc", func(w http.ResponseWriter, r *http.Request) { debug.FreeOSMemory() })
 	m.HandleFunc("/stats", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("gc") != "" {
-			debug.FreeOSMemory()
-		}
 		var ms runtime.MemStats
 		runtime.ReadMemStats(&ms)
 		out := map[string]any{
