@@ -171,6 +171,8 @@ func (c *Conn) key() flowtable.Key {
 	return c.stack().conns.Key(ends.Local, ends.Remote)
 }
 
+func (c *Conn) sleeps() *timerheap.Place { return &c.place }
+
 // tick is called by the timers.
 func (c *Conn) tick(now mono.Time, box *outbox) {
 	c.mu.Lock()

@@ -134,10 +134,8 @@ func (e *engine) flush(now mono.Time) {
 	e.touched = e.touched[:0]
 }
 
-// deliver gives the segment in hand, which came in frame i, to c. It is false when c was
-// gone already or is of another four-tuple (see flowtable.Key), or made way for a new
-// connection: then the segment belongs to whoever listens.
-func (e *engine) deliver(now mono.Time, c *Conn, ends tcp.Endpoints, i int) bool {
+// deliver gives the segment in hand, which came in frame i, to the connection (see tcpFlow).
+func (c *Conn) deliver(e *engine, now mono.Time, ends tcp.Endpoints, i int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone || c.tcb.Ends() != ends {

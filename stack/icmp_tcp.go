@@ -17,10 +17,11 @@ const pathLifetime = 10 * time.Minute
 // unless the quoted sequence number is in flight (RFC 5927, section 4.1): it was a guess, or
 // the segment has arrived all the same.
 func (e *engine) tcpError(now mono.Time, q *pathError, ends tcp.Endpoints, seq tcp.Seq) bool {
-	c, ok := e.s.conns.Get(e.s.conns.Key(ends.Local, ends.Remote))
-	if !ok {
-		return false
-	}
+	f, ok := e.s.conns.Get(e.s.conns.Key(ends.Local, ends.Remote))
+	return ok && f.pathError(e, now, q, ends, seq)
+}
+
+func (c *Conn) pathError(e *engine, now mono.Time, q *pathError, ends tcp.Endpoints, seq tcp.Seq) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now = c.at(now)

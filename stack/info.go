@@ -22,15 +22,22 @@ type ConnInfo struct {
 // made. Each description is of one instant, all together are not.
 func (s *Stack) Conns() []ConnInfo {
 	var infos []ConnInfo
-	for _, c := range s.conns.Values() {
-		c.mu.Lock()
-		if !c.gone {
-			infos = append(infos, ConnInfo{ConnID: c.id(), Info: c.tcb.Info(c.now()), Serial: c.serial, Orphan: c.closed})
+	for _, f := range s.conns.Values() {
+		if info, ok := f.describe(); ok {
+			infos = append(infos, info)
 		}
-		c.mu.Unlock()
 	}
 	slices.SortFunc(infos, func(a, b ConnInfo) int { return cmp.Compare(a.Serial, b.Serial) })
 	return infos
+}
+
+func (c *Conn) describe() (ConnInfo, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return ConnInfo{}, false
+	}
+	return ConnInfo{ConnID: c.id(), Info: c.tcb.Info(c.now()), Serial: c.serial, Orphan: c.closed}, true
 }
 
 // Info describes the connection. It may be called after Close.

@@ -150,7 +150,7 @@ func (e *engine) tcp(now mono.Time, i int, payload []byte) {
 		Remote: netip.AddrPortFrom(e.header.Src, seg.SrcPort),
 	}
 	key := e.s.conns.Key(ends.Local, ends.Remote)
-	if c, ok := e.s.conns.Get(key); ok && e.deliver(now, c, ends, i) {
+	if f, ok := e.s.conns.Get(key); ok && f.deliver(e, now, ends, i) {
 		return
 	}
 	e.noConnection(now, i, key, ends)
@@ -204,12 +204,12 @@ func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends
 		// The engine of another queue was faster with the same SYN.
 		c.mu.Unlock()
 		l.dismiss(c)
-		e.deliver(now, other, ends, i)
+		other.deliver(e, now, ends, i)
 		return
 	}
 	c.listener = l
 	e.s.count.passives.Add(1)
 	c.open(now, ends, true)
 	c.mu.Unlock()
-	e.deliver(now, c, ends, i)
+	c.deliver(e, now, ends, i)
 }

@@ -151,7 +151,7 @@ func TestSeveralQueuesShareTheConnections(t *testing.T) {
 		wg.Wait()
 		lanes := make(map[uint16]bool)
 		for _, c := range h.client.conns.Values() {
-			lanes[c.lane] = true
+			lanes[c.(*Conn).lane] = true
 		}
 		if len(lanes) != 4 {
 			t.Errorf("%d of 4 queues were used", len(lanes))

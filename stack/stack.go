@@ -49,7 +49,7 @@ type Stack struct {
 	device iface
 	loop   iface // carries packets to our own addresses
 
-	conns      *flowtable.Table[*Conn]
+	conns      *flowtable.Table[tcpFlow]
 	listeners  portTable[*Listener]
 	sockets    udpTable
 	pings      pings
@@ -87,7 +87,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 		log:       cfg.Logger,
 		addrs:     newAddrs(&cfg),
 		epoch:     time.Now(),
-		conns:     flowtable.New[*Conn](),
+		conns:     flowtable.New[tcpFlow](),
 		errorRate: errorRate{limiter: ip.NewErrorLimiter()},
 		flowSeed:  maphash.MakeSeed(),
 		stopped:   make(chan struct{}),
@@ -226,8 +226,8 @@ func (s *Stack) stop(cause error) bool {
 func (s *Stack) abortAll() {
 	box := getOutbox()
 	defer box.put()
-	for _, c := range s.conns.Values() {
-		c.abandon(box)
+	for _, f := range s.conns.Values() {
+		f.abandon(box)
 	}
 }
 

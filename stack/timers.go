@@ -14,20 +14,20 @@ import (
 // early.
 type timers struct {
 	mu   sync.Mutex
-	heap timerheap.Heap[*Conn]
+	heap timerheap.Heap[sleeper]
 	// sleepsUntil is when the goroutine will look again by itself.
 	sleepsUntil mono.Time
 	wake        chan struct{} // holds one
 }
 
 func (t *timers) init() {
-	t.heap.PlaceOf = func(c *Conn) *timerheap.Place { return &c.place }
+	t.heap.PlaceOf = sleeper.sleeps
 	t.sleepsUntil = mono.Never
 	t.wake = make(chan struct{}, 1)
 }
 
 // set wants c woken at when.
-func (t *timers) set(c *Conn, when mono.Time) {
+func (t *timers) set(c sleeper, when mono.Time) {
 	t.mu.Lock()
 	t.heap.Set(c, when)
 	early := when < t.sleepsUntil
@@ -41,7 +41,7 @@ func (t *timers) set(c *Conn, when mono.Time) {
 }
 
 // remove forgets c.
-func (t *timers) remove(c *Conn) {
+func (t *timers) remove(c sleeper) {
 	t.mu.Lock()
 	t.heap.Remove(c)
 	t.mu.Unlock()
@@ -52,7 +52,7 @@ const dueBatch = 256
 
 // due appends to list the connections whose time has come, and returns when the next one
 // will, which the goroutine is to sleep until.
-func (t *timers) due(now mono.Time, list []*Conn) ([]*Conn, mono.Time) {
+func (t *timers) due(now mono.Time, list []sleeper) ([]sleeper, mono.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(list) < dueBatch {
@@ -72,7 +72,7 @@ func (s *Stack) runTimers() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	box := new(outbox)
-	var due []*Conn
+	var due []sleeper
 	for {
 		var next mono.Time
 		due, next = s.timers.due(s.Now(), due[:0])
