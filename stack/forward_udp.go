@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/a644562b/portico/internal/flowtable"
 	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
@@ -63,7 +64,7 @@ func (s *Stack) newFlow(local, remote netip.AddrPort) *UDPConn {
 	}
 	u := newUDPConn(s, networkUDP, binding{addr: local.Addr(), families: familyOf(local.Addr()), port: local.Port()})
 	u.peer, u.limit, u.flow = remote, flowBuffer, &udpFlow{}
-	if _, ok := s.sockets.dialed.Insert(s.sockets.key(u), u); !ok {
+	if _, ok := s.sockets.dialed.Insert(s.sockets.key(u), flowtable.Of(u)); !ok {
 		return nil // another queue was faster; the next datagram finds it
 	}
 	f.flows[u] = struct{}{}
@@ -104,7 +105,7 @@ func (u *UDPConn) ended() bool { return u.flow != nil && u.flow.over }
 // leaveFlows makes room for another flow. The next datagram of this one makes a new
 // request.
 func (u *UDPConn) leaveFlows() {
-	u.stack.sockets.dialed.Delete(u.stack.sockets.key(u), u)
+	u.stack.sockets.dialed.Delete(u.stack.sockets.key(u), flowtable.Of(u))
 	f := &u.stack.forwarder
 	f.mu.Lock()
 	defer f.mu.Unlock()

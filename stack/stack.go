@@ -29,7 +29,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/a644562b/portico/internal/flowtable"
 	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
@@ -49,7 +48,7 @@ type Stack struct {
 	device iface
 	loop   iface // carries packets to our own addresses
 
-	conns      *flowtable.Table[tcpFlow]
+	conns      flowTable
 	listeners  portTable[*Listener]
 	sockets    udpTable
 	pings      pings
@@ -87,7 +86,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 		log:       cfg.Logger,
 		addrs:     newAddrs(&cfg),
 		epoch:     time.Now(),
-		conns:     flowtable.New[tcpFlow](),
+		conns:     newFlowTable(),
 		errorRate: errorRate{limiter: ip.NewErrorLimiter()},
 		flowSeed:  maphash.MakeSeed(),
 		stopped:   make(chan struct{}),

@@ -1,6 +1,10 @@
 package stack
 
 import (
+	"fmt"
+	"unsafe"
+
+	"github.com/a644562b/portico/internal/flowtable"
 	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/internal/timerheap"
 	"github.com/a644562b/portico/tcp"
@@ -36,3 +40,70 @@ var (
 	_ tcpFlow = (*Conn)(nil)
 	_ sleeper = (*Conn)(nil)
 )
+
+// flowTable is the table of the TCP flows. One of them takes 16 bytes of it, where an
+// interface and its key would take 24: the tag of an entry, which is free, says what the
+// pointer points to.
+type flowTable struct {
+	*flowtable.Table[unsafe.Pointer]
+}
+
+type flowEntry = flowtable.Entry[unsafe.Pointer]
+
+// The tags: what a flow is.
+const (
+	flowConn flowtable.Tag = iota // a *Conn
+)
+
+func newFlowTable() flowTable { return flowTable{flowtable.New[unsafe.Pointer]()} }
+
+func entryOf(f tcpFlow) flowEntry {
+	switch f := f.(type) {
+	case *Conn:
+		return flowEntry{Value: unsafe.Pointer(f), Tag: flowConn}
+	}
+	panic(fmt.Sprintf("stack: %T has no tag", f))
+}
+
+// flowOf is the inverse of entryOf.
+func flowOf(e flowEntry) tcpFlow {
+	switch e.Tag {
+	case flowConn:
+		return (*Conn)(e.Value)
+	}
+	panic(fmt.Sprintf("stack: no flow has the tag %d", e.Tag))
+}
+
+// Get returns the flow under k, if there is one.
+func (t flowTable) Get(k flowtable.Key) (tcpFlow, bool) {
+	e, ok := t.Table.Get(k)
+	if !ok {
+		return nil, false
+	}
+	return flowOf(e), true
+}
+
+// Insert enters f under k unless a flow is there already; then it returns that and false.
+func (t flowTable) Insert(k flowtable.Key, f tcpFlow) (tcpFlow, bool) {
+	e, ok := t.Table.Insert(k, entryOf(f))
+	return flowOf(e), ok
+}
+
+// Replace enters f under k in the place of old. It is false, and does nothing, when another
+// flow is there.
+func (t flowTable) Replace(k flowtable.Key, old, f tcpFlow) bool {
+	return t.Table.Replace(k, entryOf(old), entryOf(f))
+}
+
+// Delete takes f out from under k. It does nothing when another flow is there.
+func (t flowTable) Delete(k flowtable.Key, f tcpFlow) { t.Table.Delete(k, entryOf(f)) }
+
+// Values returns the flows, in no order.
+func (t flowTable) Values() []tcpFlow {
+	entries := t.Entries()
+	flows := make([]tcpFlow, len(entries))
+	for i, e := range entries {
+		flows[i] = flowOf(e)
+	}
+	return flows
+}

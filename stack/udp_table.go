@@ -54,7 +54,7 @@ func (t *udpTable) add(u *UDPConn, ports [2]uint16) error {
 		return os.NewSyscallError("bind", syscall.EADDRINUSE)
 	}
 	if u.connected() {
-		if _, ok := t.dialed.Insert(t.key(u), u); !ok {
+		if _, ok := t.dialed.Insert(t.key(u), flowtable.Of(u)); !ok {
 			return os.NewSyscallError("bind", syscall.EADDRINUSE)
 		}
 	}
@@ -95,7 +95,7 @@ func (t *udpTable) remove(u *UDPConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u.connected() {
-		t.dialed.Delete(t.key(u), u)
+		t.dialed.Delete(t.key(u), flowtable.Of(u))
 	}
 	port := u.binding.port
 	// Readers hold the lock while they walk: the array may change in place.
@@ -138,7 +138,8 @@ func (t *udpTable) dialedFrom(local, from netip.AddrPort) *UDPConn {
 	if t.dialed.Len() == 0 {
 		return nil
 	}
-	u, ok := t.dialed.Get(t.dialed.Key(local, from))
+	e, ok := t.dialed.Get(t.dialed.Key(local, from))
+	u := e.Value
 	if !ok || u.peer != from || u.binding.addrPort() != local {
 		return nil
 	}

@@ -1,7 +1,7 @@
-// Package flowtable finds a connection by its four-tuple: a map cut into shards, each with
-// its own lock. Its keys are hashes of four-tuples under a secret, so that looking up costs
-// the same for one connection and for a million and nobody outside can choose addresses that
-// collide. The package knows nothing of what it stores.
+// Package flowtable finds a connection by its four-tuple: a hash table cut into shards, each
+// with its own lock. Its keys are hashes of four-tuples under a secret, so that looking up
+// costs the same for one connection and for a million and nobody outside can choose addresses
+// that collide. The package knows nothing of what it stores.
 package flowtable
 
 import (
@@ -32,12 +32,25 @@ func (t *Table[V]) Key(local, remote netip.AddrPort) Key {
 	}))
 }
 
+// Entry is what is stored under a key: a value, and a tag of the caller's that takes no memory
+// of its own. It may say what the value points to.
+type Entry[V comparable] struct {
+	Value V
+	Tag   Tag
+}
+
+// Of is an entry whose tag says nothing.
+func Of[V comparable](v V) Entry[V] { return Entry[V]{Value: v} }
+
+// Tag is at most MaxTag.
+type Tag uint8
+
+// MaxTag is one less than fits the bits of a key that all keys of a shard have in common.
+const MaxTag Tag = shards - 2
+
 const (
-	shards = 64
-	// A shard whose map once held more than shrinkFrom entries is rebuilt when an
-	// eighth of its peak is left: a map of Go never gives memory back by itself.
-	shrinkFrom = 256
-	shrinkBy   = 8
+	shardBits = 6
+	shards    = 1 << shardBits
 )
 
 // Table is safe for use by any number of goroutines. Make it by New.
@@ -48,9 +61,9 @@ type Table[V comparable] struct {
 }
 
 type shard[V comparable] struct {
-	mu   sync.RWMutex
-	m    map[Key]V
-	peak int // the most entries since m was made
+	mu sync.RWMutex
+	slots[V]
+	_ [8]byte // to a line of the processor's cache: no two locks share one
 }
 
 // New returns an empty table with a fresh seed.
@@ -61,69 +74,69 @@ func New[V comparable]() *Table[V] {
 func (t *Table[V]) shard(k Key) *shard[V] { return &t.shards[k%shards] }
 
 // Get returns what is stored under k.
-func (t *Table[V]) Get(k Key) (V, bool) {
+func (t *Table[V]) Get(k Key) (e Entry[V], ok bool) {
 	s := t.shard(k)
 	s.mu.RLock()
-	v, ok := s.m[k]
+	if i, found := s.find(k); found {
+		e, ok = s.all[i].entry(), true
+	}
 	s.mu.RUnlock()
-	return v, ok
+	return e, ok
 }
 
-// Insert stores v under k unless something is there already; then it returns
+// Insert stores e under k unless something is there already; then it returns
 // that and false.
-func (t *Table[V]) Insert(k Key, v V) (V, bool) {
+func (t *Table[V]) Insert(k Key, e Entry[V]) (Entry[V], bool) {
 	s := t.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.m[k]; ok {
-		return old, false
+	if i, found := s.find(k); found {
+		return s.all[i].entry(), false
 	}
-	if s.m == nil {
-		s.m = make(map[Key]V)
-	}
-	s.m[k] = v
-	s.peak = max(s.peak, len(s.m))
+	s.add(k, e)
 	t.count.Add(1)
-	return v, true
+	return e, true
 }
 
-// Delete removes v from under k. It does nothing when something else is there.
-func (t *Table[V]) Delete(k Key, v V) {
+// Replace stores e under k instead of old. It is false, and does nothing, when something
+// else is there.
+func (t *Table[V]) Replace(k Key, old, e Entry[V]) bool {
 	s := t.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.m[k]; !ok || old != v {
-		return
+	i, found := s.find(k)
+	if !found || s.all[i].entry() != old {
+		return false
 	}
-	delete(s.m, k)
-	t.count.Add(-1)
-	s.shrink()
+	s.all[i] = slotOf(k, e)
+	return true
 }
 
-// shrink copies the few entries left of many into a smaller map.
-func (s *shard[V]) shrink() {
-	if s.peak <= shrinkFrom || len(s.m) > s.peak/shrinkBy {
-		return
+// Delete removes e from under k. It does nothing when something else is there.
+func (t *Table[V]) Delete(k Key, e Entry[V]) {
+	s := t.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i, found := s.find(k); found && s.all[i].entry() == e {
+		s.remove(i)
+		t.count.Add(-1)
 	}
-	m := make(map[Key]V, len(s.m))
-	for k, v := range s.m {
-		m[k] = v
-	}
-	s.m, s.peak = m, len(m)
 }
 
 // Len is the number of entries.
 func (t *Table[V]) Len() int { return int(t.count.Load()) }
 
-// Values returns what is stored, in no order: a snapshot of each shard in turn,
+// Entries returns what is stored, in no order: a snapshot of each shard in turn,
 // taken without stopping the others.
-func (t *Table[V]) Values() []V {
-	all := make([]V, 0, t.Len())
+func (t *Table[V]) Entries() []Entry[V] {
+	all := make([]Entry[V], 0, t.Len())
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.RLock()
-		for _, v := range s.m {
-			all = append(all, v)
+		for j := range s.all {
+			if s.all[j].mark != none {
+				all = append(all, s.all[j].entry())
+			}
 		}
 		s.mu.RUnlock()
 	}
