@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/a644562b/portico/scripts/peers/internal/result"
+	"github.com/a644562b/portico/scripts/peers/internal/sample"
 	"github.com/a644562b/portico/scripts/peers/internal/services"
 )
 
@@ -45,6 +47,7 @@ func upload(r *result.Line) (usage, usage) {
 		fail("count", fmt.Errorf("sent %d, confirmed %d, peer counted %d", sent.Load(), r.Bytes, d))
 	}
 	r.Extra = growth(s0, s1)
+	maps.Copy(r.Extra, sample.Read().Map())
 	r.Verified = errCount.Load() == 0 && len(cs) == *conns && r.Bytes > 0
 	return before, after
 }
@@ -52,6 +55,7 @@ func upload(r *result.Line) (usage, usage) {
 // uploadOne returns how much was written and how much of it the sink has read.
 func uploadOne(c *net.TCPConn, end time.Time) (sent, confirmed int64) {
 	defer c.Close()
+	defer sample.Watch(c)()
 	c.SetDeadline(end.Add(*drain))
 	for time.Now().Before(end) {
 		k, err := c.Write(services.Pattern)

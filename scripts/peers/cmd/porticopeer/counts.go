@@ -8,6 +8,8 @@ import (
 
 	"github.com/a644562b/portico/stack"
 	"github.com/a644562b/portico/tcp"
+
+	"github.com/a644562b/portico/scripts/peers/internal/sample"
 )
 
 // counts are the counters of all connections of a host: those of connections that the
@@ -92,6 +94,13 @@ func (c *conn) Close() error {
 		c.counts.mu.Unlock()
 	})
 	return c.Conn.Close()
+}
+
+// Look is for sample: the window in segments as the kernel counts it.
+func (c *conn) Look() sample.Look {
+	info := c.Info()
+	mss := float64(max(1, info.SndMSS))
+	return sample.Look{Window: float64(info.Cwnd) / mss, Flight: float64(info.SndNxt.Sub(info.SndUna)) / mss, RTT: info.SRTT}
 }
 
 // serveConns offers the Info of every connection at /conns of the debug server, in the

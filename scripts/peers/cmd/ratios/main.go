@@ -130,14 +130,17 @@ func (t *table) markdown() string {
 		}
 		b.WriteByte('\n')
 	}
+	b.WriteString(t.senders())
 	b.WriteString(result.Notes(t.lines, t.other))
 	return b.String()
 }
 
-// cells are the three of a point over some connections. A round in which the base failed
-// says nothing; one in which the other failed is a ratio of 0.
-func cells(rounds map[int]*pair) string {
-	var base, other, ratio []float64
+// figures of a point over some connections, by round: rates in Mbit/s, and the ratio.
+type figures struct{ base, other, ratio []float64 }
+
+// compare takes the rounds in which both were measured. One in which the base failed says
+// nothing; one in which the other failed is a ratio of 0.
+func compare(rounds map[int]*pair) (f figures) {
 	for _, p := range rounds {
 		if p.base == nil || p.other == nil || !p.base.OK() {
 			continue
@@ -146,18 +149,24 @@ func cells(rounds map[int]*pair) string {
 		if !p.other.OK() {
 			got = 0
 		}
-		base, other = append(base, p.base.Gbps*1e3), append(other, got*1e3)
-		ratio = append(ratio, got/p.base.Gbps)
+		f.base, f.other = append(f.base, p.base.Gbps*1e3), append(f.other, got*1e3)
+		f.ratio = append(f.ratio, got/p.base.Gbps)
 	}
-	if len(ratio) == 0 {
+	return f
+}
+
+// cells are the three of a point over some connections.
+func cells(rounds map[int]*pair) string {
+	f := compare(rounds)
+	if len(f.ratio) == 0 {
 		return " - | - | - |"
 	}
-	r := result.SpreadOf(ratio)
-	text := r.Text("%.2f", len(ratio))
+	r := result.SpreadOf(f.ratio)
+	text := r.Text("%.2f", len(f.ratio))
 	if r.Median < poor {
 		text = "**" + text + "**"
 	}
-	return fmt.Sprintf(" %s | %s | %s |", mbit(result.SpreadOf(base).Median), mbit(result.SpreadOf(other).Median), text)
+	return fmt.Sprintf(" %s | %s | %s |", mbit(result.SpreadOf(f.base).Median), mbit(result.SpreadOf(f.other).Median), text)
 }
 
 // mbit writes a rate with three significant digits.

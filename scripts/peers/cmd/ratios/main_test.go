@@ -63,3 +63,30 @@ func TestFailureOfTheStackCountsAsZeroAndIsTold(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// Only a poor point shows its senders, and only where both were looked at.
+func TestSendersAreShownWhereTheRatioIsPoor(t *testing.T) {
+	seen := func(l result.Line, window, flight, us float64) result.Line {
+		l.Extra = map[string]any{"sender_looks": 2.0, "sender_window_sum": 2 * window, "sender_flight_sum": 2 * flight, "sender_rtt_us_sum": 2 * us}
+		l.Seconds, l.MachCPU = 4, 7
+		return l
+	}
+	lines := []result.Line{
+		seen(line("kernel", "routed", "down:1", "download", 1, 1, 4), 20, 18, 150),
+		seen(line("portico", "routed", "down:1", "download", 1, 1, 2), 12, 11, 180),
+		seen(line("kernel", "routed", "down:1", "download", 1, 2, 4), 22, 16, 170),
+		seen(line("portico", "routed", "down:1", "download", 1, 2, 2), 14, 13, 200),
+		seen(line("kernel", "routed", "down:1", "download", 8, 1, 4), 20, 18, 150),
+		seen(line("portico", "routed", "down:1", "download", 8, 1, 4), 20, 18, 150),
+		line("kernel", "routed", "up:1", "upload", 1, 1, 4),
+		seen(line("portico", "routed", "up:1", "upload", 1, 1, 2), 12, 11, 180),
+	}
+	want := `
+| path | portico is | loss | connections | kernel: window | in flight | round trip | cores | portico: window | in flight | round trip | cores |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+| routed | sending | 1 % | 1 | 21 | 17 | 0.16 ms | 1.75 | 13 | 12 | 0.19 ms | 1.75 |
+`
+	if got := newTable("kernel", "portico", lines).senders(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

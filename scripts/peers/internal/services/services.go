@@ -28,6 +28,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/a644562b/portico/scripts/peers/internal/sample"
 )
 
 // Ports of the services.
@@ -236,6 +238,7 @@ func source(c net.Conn) {
 		S.err("source read", err)
 		return
 	}
+	defer sample.Watch(c)()
 	for {
 		n, err := c.Write(Pattern)
 		S.SourceBytes.Add(int64(n))
@@ -283,6 +286,9 @@ func mux() *http.ServeMux {
 		}
 		if e, ok := S.lastError.Load().(string); ok {
 			out["last_error"] = e
+		}
+		if sums := sample.Read().Map(); sums != nil {
+			out["senders"] = sums
 		}
 		if Extra != nil {
 			out["extra"] = Extra()
