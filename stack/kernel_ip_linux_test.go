@@ -60,43 +60,6 @@ func TestWePingTheKernelWithEverySize(t *testing.T) {
 	}
 }
 
-// Datagrams of every size between the kernel's sockets and ours.
-func TestDatagramsOfEverySizeCrossToTheKernel(t *testing.T) {
-	nstest.Require(t)
-	s, _ := kernelNeighbour(t)
-	for _, host := range []struct{ kernel, ours string }{{"10.77.9.1", "10.77.9.2"}, {"fd77:9::1", "fd77:9::2"}} {
-		theirs, err := net.ListenPacket("udp", net.JoinHostPort(host.kernel, "0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer theirs.Close()
-		theirs.SetReadDeadline(time.Now().Add(time.Minute))
-		ours, err := s.Dial("udp", theirs.LocalAddr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ours.Close()
-		ours.SetReadDeadline(time.Now().Add(time.Minute))
-		got := make([]byte, 65536)
-		for _, size := range []int{0, 1, 1453, 1473, 9000, 65507} {
-			payload := noise(size)
-			if _, err := ours.Write(payload); err != nil {
-				t.Fatal(err)
-			}
-			n, from, err := theirs.ReadFrom(got)
-			if err != nil || !bytes.Equal(got[:n], payload) {
-				t.Fatalf("%d bytes to %s: read %d, %v", size, host.kernel, n, err)
-			}
-			if _, err := theirs.WriteTo(payload, from); err != nil {
-				t.Fatal(err)
-			}
-			if n, err := ours.Read(got); err != nil || !bytes.Equal(got[:n], payload) {
-				t.Fatalf("%d bytes from %s: read %d, %v", size, host.kernel, n, err)
-			}
-		}
-	}
-}
-
 // A flood to closed ports: the kernel hears a few errors of it and no more than one a second
 // from then on.
 func TestFloodToClosedPortsIsAnsweredWithinTheRate(t *testing.T) {

@@ -3,6 +3,7 @@ package group_test
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -96,11 +97,7 @@ func (d *dialogue) describe(dst netip.Addr, m *ip.Message) string {
 				d.t.Fatalf("type %v", l.Type)
 			}
 			for _, r := range l.GroupRecords {
-				var sources []string
-				for _, s := range r.SourceAddresses {
-					sources = append(sources, last(s.String()))
-				}
-				out += recordName(uint8(r.Type)) + last(r.MulticastAddress.String()) + "{" + strings.Join(sources, " ") + "}"
+				out += recordText(uint8(r.Type), r.MulticastAddress, r.SourceAddresses)
 			}
 			return out
 		case *layers.IGMPv1or2:
@@ -122,17 +119,19 @@ func (d *dialogue) describe(dst netip.Addr, m *ip.Message) string {
 		d.t.Fatalf("gopacket reads % x as %v", b, p)
 	}
 	for _, r := range l.MulticastAddressRecords {
-		var sources []string
-		for _, s := range r.SourceAddresses {
-			sources = append(sources, last(s.String()))
-		}
-		out += recordName(uint8(r.RecordType)) + last(r.MulticastAddress.String()) + "{" + strings.Join(sources, " ") + "}"
+		out += recordText(uint8(r.RecordType), r.MulticastAddress, r.SourceAddresses)
 	}
 	return out
 }
 
-func recordName(typ uint8) string {
-	return [...]string{"?", "IS_IN ", "IS_EX ", "TO_IN ", "TO_EX ", "ALLOW ", "BLOCK "}[typ]
+// recordText is a record of a report, for both families.
+func recordText(typ uint8, group net.IP, from []net.IP) string {
+	var sources []string
+	for _, s := range from {
+		sources = append(sources, last(s.String()))
+	}
+	name := [...]string{"?", "IS_IN ", "IS_EX ", "TO_IN ", "TO_EX ", "ALLOW ", "BLOCK "}[typ]
+	return name + last(group.String()) + "{" + strings.Join(sources, " ") + "}"
 }
 
 func last(a string) string { return a[strings.LastIndexAny(a, ".:")+1:] }
