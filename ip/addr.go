@@ -41,12 +41,19 @@ func IsBroadcast(a netip.Addr, prefix netip.Prefix) bool {
 // checkWireAddrs refuses addresses that do not occur on a wire.
 func checkWireAddrs(h *Header) Drop {
 	switch {
-	case !ValidSource(h.Src):
+	case !ValidSource(h.Src) && !asksForAddress(h):
 		return DropBadSource
 	case !validDestination(h.Dst):
 		return DropBadDestination
 	}
 	return DropNone
+}
+
+// asksForAddress reports whether the packet may come from a host that has no address yet:
+// from the unspecified one, to a group, with a message that asks who is there (RFC 4291,
+// section 2.5.2; RFC 4862, section 5.4.2).
+func asksForAddress(h *Header) bool {
+	return h.Protocol == ICMPv6 && h.Dst.Is6() && h.Dst.IsMulticast() && h.Src.IsUnspecified()
 }
 
 // checkLocalAddrs is checkWireAddrs where loopback addresses are at home.

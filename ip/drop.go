@@ -32,6 +32,7 @@ const (
 	DropNoNextHeader           // an IPv6 packet with nothing in it, next header 59 (RFC 8200, section 4.7)
 	DropICMPShort              // ICMP or ICMPv6 shorter than its header
 	DropICMPChecksum           // wrong ICMP or ICMPv6 checksum
+	DropSolicitation           // a neighbour solicitation that no neighbour can have sent (RFC 4861, section 7.1.1; RFC 6980)
 
 	// NumDrops is how many values Drop has, DropNone included.
 	NumDrops = iota
@@ -65,6 +66,7 @@ var dropNames = [NumDrops]string{
 	DropNoNextHeader:      "ip_no_next_header",
 	DropICMPShort:         "icmp_short",
 	DropICMPChecksum:      "icmp_checksum",
+	DropSolicitation:      "icmp_solicitation",
 }
 
 // String is a name that serves as a counter's label, unlike any of package udp's.

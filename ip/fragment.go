@@ -18,6 +18,7 @@ func (h *Header) fragmentHeader(b []byte) (n int, drop Drop) {
 	field := binary.BigEndian.Uint16(b[2:])
 	h.FragmentOffset = int(field &^ 7) // 13 bits of units of 8 bytes, in place
 	h.MF = field&1 != 0
+	h.Fragmented = true
 	if h.MF || h.FragmentOffset != 0 {
 		h.ID = binary.BigEndian.Uint32(b[4:])
 		return 0, DropFragment

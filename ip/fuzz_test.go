@@ -187,7 +187,7 @@ func checkEmittedAgain(t *testing.T, h ip.Header, payload []byte) {
 	if h.TTL == 0 {
 		h.TTL = ip.DefaultTTL // a host takes 0 and never sends it
 	}
-	h.Len, h.ProtocolOffset = ip.HeaderLen4, 9
+	h.Len, h.ProtocolOffset, h.Fragmented = ip.HeaderLen4, 9, false
 	if !h.Is4() {
 		h.Len, h.ProtocolOffset = ip.HeaderLen6, 6
 		if h.Protocol == hop {
@@ -224,6 +224,8 @@ func FuzzICMP(f *testing.F) {
 	for _, fam := range families {
 		request := ip.EchoRequest(fam.is4, 1, 2, data)
 		f.Add(fam.is4, request.Append(nil, fam.them, fam.us))
+		solicitation := ip.Message{Type: 135, Body: append(us6.AsSlice(), 14, 1, 0, 0, 0, 0, 0, 0)}
+		f.Add(fam.is4, solicitation.Append(nil, fam.them, fam.us))
 		for typ := range uint8(13) {
 			m := ip.Message{Type: typ, Code: 4, Rest: 1400, Body: ours(fam, ip.TCP, 30)}
 			f.Add(fam.is4, m.Append(nil, fam.them, fam.us))
@@ -284,6 +286,10 @@ func checkMessage(t *testing.T, f pair, payload []byte) bool {
 		if _, ok := ip.EchoReply(&reply, &h); ok {
 			t.Fatal("a reply is answered")
 		}
+	}
+	h.TTL = 255
+	if target, ok, drop := ip.ParseSolicitation(&h, &m); ok && drop == ip.DropNone && (m.Type != 135 || f.is4 || target.IsMulticast() || len(payload) < 24) {
+		t.Fatalf("a solicitation for %v of %d bytes", target, len(payload))
 	}
 	var q ip.Quote
 	if ip.ParseQuote(f.is4, &m, &q) {

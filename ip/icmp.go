@@ -94,13 +94,15 @@ func icmpPseudoHeader(src, dst netip.Addr, length int) uint16 {
 
 // EchoReply makes the answer to request, which came in a packet with header h: the same
 // identifier, sequence number and data (RFC 792; RFC 4443, section 4.2). It is false
-// when request is no echo request, and when either address names more or less than one
-// host, as RFC 1122, section 3.2.2.6 and RFC 4443 permit; broadcast addresses of the
-// host's networks are the caller's to find. The code of a request is not looked at. The
-// body of the reply is that of the request, not a copy.
+// when request is no echo request, when its source is not one host, and over IPv4 when its
+// destination is not, as RFC 1122, section 3.2.2.6 permits; broadcast addresses of the
+// host's networks are the caller's to find. Over IPv6 a request to a group is answered,
+// by those who are in it and from an address of their own (RFC 4443, section 4.2). The
+// code of a request is not looked at. The body of the reply is that of the request, not a
+// copy.
 func EchoReply(request *Message, h *Header) (Message, bool) {
 	echo, reply := EchoTypes(h.Is4())
-	if request.Type != echo || !singleHost(h.Src) || !singleHost(h.Dst) {
+	if request.Type != echo || !singleHost(h.Src) || !singleHost(h.Dst) && (h.Is4() || !h.Dst.IsMulticast()) {
 		return Message{}, false
 	}
 	return Message{Type: reply, Rest: request.Rest, Body: request.Body}, true

@@ -115,7 +115,7 @@ func TestEchoRequestIsNotAnswered(t *testing.T) {
 		{"from multicast", "224.0.0.1", "10.77.0.2"},
 		{"from limited broadcast", "255.255.255.255", "10.77.0.2"},
 		{"from unspecified", "0.0.0.0", "10.77.0.2"},
-		{"to IPv6 multicast", "fd77::1", "ff02::1"},
+		{"to the IPv6 unspecified address", "fd77::1", "::"},
 		{"from IPv6 multicast", "ff02::1", "fd77::2"},
 		{"from IPv6 unspecified", "::", "fd77::2"},
 	}

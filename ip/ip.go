@@ -14,8 +14,8 @@
 //
 // It refuses to forward, to obey IPv4 options or routing headers (RFC 7126, RFC 5095),
 // to heed or send source quench (RFC 6633), to follow redirects, and to know a link
-// layer: there is no ARP and no neighbour discovery here. Jumbograms (RFC 2675) do not
-// exist for it.
+// layer: there is no ARP, and of neighbour discovery (RFC 4861) no more than the answer to
+// who asks whether an address is there. Jumbograms (RFC 2675) do not exist for it.
 package ip
 
 import (
@@ -126,6 +126,9 @@ type Header struct {
 	// multiple of 8. Append writes them for IPv4 only.
 	MF             bool
 	FragmentOffset int
+	// Fragmented is set by Parse where the packet has a fragment header of IPv6, an atomic
+	// one too; who reassembles sets it for the datagram. Append does not heed it.
+	Fragmented bool
 
 	// Len is the length in bytes of the header with its options or extension headers,
 	// and ProtocolOffset where in the packet Protocol stands. Parse sets them, Append

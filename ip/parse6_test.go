@@ -113,6 +113,7 @@ func TestParse6Addresses(t *testing.T) {
 		{"to all nodes of the link", "fe80::1", "ff02::1", ip.DropNone},
 		{"to multicast of global scope", "fe80::1", "ff0e::101", ip.DropNone},
 		{"from unspecified", "::", "fd77::2", ip.DropBadSource},
+		{"from unspecified to a group, but of UDP", "::", "ff02::1", ip.DropBadSource},
 		{"from loopback", "::1", "fd77::2", ip.DropBadSource},
 		{"from multicast", "ff02::1", "fd77::2", ip.DropBadSource},
 		{"from an IPv4-mapped address", "::ffff:10.77.0.1", "fd77::2", ip.DropBadSource},

@@ -98,6 +98,15 @@ func (a *addrs) source(dst netip.Addr) (netip.Addr, error) {
 	return src, nil
 }
 
+// answerer is the address that an answer to a packet with header h comes from: the one that
+// was asked, or the one of ours to send from where that was a group (RFC 4443, section 2.2).
+func (a *addrs) answerer(h *ip.Header) (netip.Addr, error) {
+	if h.Dst.IsMulticast() {
+		return a.source(h.Src)
+	}
+	return h.Dst, nil
+}
+
 // anyOwn is what an empty or unspecified host means to Dial: this host, by its first
 // address, of the family if one is asked for.
 func (a *addrs) anyOwn(want family) (netip.Addr, bool) {

@@ -36,13 +36,10 @@ func (s *Stack) sendError(h *ip.Header, m *ip.Message, o *outbox) {
 		s.count.drop(dropICMPLimited)
 		return
 	}
-	src := h.Dst
-	if src.IsMulticast() {
-		var err error
-		if src, err = s.addrs.source(h.Src); err != nil {
-			s.count.drop(dropNoRoute)
-			return
-		}
+	src, err := s.addrs.answerer(h)
+	if err != nil {
+		s.count.drop(dropNoRoute)
+		return
 	}
 	s.sendMessage(src, h.Src, m, o)
 }
@@ -63,10 +60,7 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 		return
 	}
 	e.s.count.icmpIn.Add(1)
-	if reply, ok := ip.EchoReply(&e.msg, h); ok {
-		// The reply has the type of service of the request (RFC 1122, section 3.2.2.6), but
-		// none of what routers have written into the request's ECN field.
-		e.s.sendMessageAs(h.TOS&^ecnMask, e.s.cfg.TTL, h.Dst, h.Src, &reply, &e.box)
+	if e.echo() || e.solicited() {
 		return
 	}
 	if id, seq, data, ok := e.msg.EchoReply(h.Is4()); ok {
@@ -78,6 +72,44 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 	if !ip.ParseQuote(h.Is4(), &e.msg, &e.quote) || !e.icmpError(now, &pathError{Quote: &e.quote, From: h.Src, Errno: errnoOf(&e.quote)}) {
 		e.s.count.drop(dropICMPIgnored)
 	}
+}
+
+// groupICMP takes in an ICMPv6 message to a group: somebody asks who is there, by an echo
+// (RFC 4443, section 4.2) or for an address. All else that is told to groups is of routers,
+// whom a host on a TUN does not need to know, and of neighbours, whom it does not have.
+func (e *engine) groupICMP(payload []byte) {
+	h := &e.header
+	if !e.s.groups.in(h.Dst) {
+		e.s.count.drop(dropNotForUs)
+		return
+	}
+	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
+		e.s.count.dropIP(why)
+		return
+	}
+	e.s.count.icmpIn.Add(1)
+	if e.solicited() || e.echo() {
+		return
+	}
+	e.s.count.drop(dropICMPIgnored)
+}
+
+// echo answers the message in hand if it is a request for that. The reply has the type of
+// service of the request (RFC 1122, section 3.2.2.6), but none of what routers have written
+// into the request's ECN field.
+func (e *engine) echo() bool {
+	h := &e.header
+	reply, ok := ip.EchoReply(&e.msg, h)
+	if !ok {
+		return false
+	}
+	src, err := e.s.addrs.answerer(h)
+	if err != nil {
+		e.s.count.drop(dropNoRoute)
+		return true
+	}
+	e.s.sendMessageAs(h.TOS&^ecnMask, e.s.cfg.TTL, src, h.Src, &reply, &e.box)
+	return true
 }
 
 // icmpError finds the socket that sent the packet that an ICMP error is about, and tells

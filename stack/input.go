@@ -21,6 +21,7 @@ func (e *engine) packet(now mono.Time, i int) {
 			return
 		}
 		payload, why = e.parse(f) // the datagram that it was the last piece of
+		h.Fragmented = true
 	}
 	if why != ip.DropNone {
 		e.malformed(why, f)
@@ -32,6 +33,8 @@ func (e *engine) packet(now mono.Time, i int) {
 	case e.to != toBroadcast && e.to != toForeign && e.membership(now, f, payload):
 	case h.Protocol == ip.UDP:
 		e.udp(f, payload)
+	case e.to == toGroup && h.Protocol == ip.ICMPv6 && h.IsICMP():
+		e.groupICMP(payload)
 	case e.to == toBroadcast, e.to == toGroup:
 		e.s.count.drop(dropNotForUs)
 	case h.Protocol == ip.TCP:

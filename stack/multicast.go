@@ -25,24 +25,39 @@ type groups struct {
 	mu           sync.Mutex
 	host4, host6 *group.Host
 	members      map[netip.Addr]map[*UDPConn]group.Filter
-	timer        *time.Timer // nil until needed
+	solicited    map[netip.Addr]bool // the groups of our addresses, for good
+	timer        *time.Timer         // nil until needed
 	closed       bool
 }
 
 // init joins the groups that neighbours look for our addresses by (RFC 4291, section
-// 2.8). That is not announced, for a link without neighbour discovery has nobody who would
-// send there; a router that asks is told.
+// 2.8). That is not announced: on a link of two ends nobody needs to be told which of them
+// to pass such a question to. A router that asks is told.
 func (g *groups) init(s *Stack) {
 	g.stack = s
 	g.members = make(map[netip.Addr]map[*UDPConn]group.Filter)
+	g.solicited = make(map[netip.Addr]bool)
 	mtu := int(s.device.mtu.Load())
 	g.host4 = group.NewHost(true, mtu, rand.Int64N)
 	g.host6 = group.NewHost(false, mtu, rand.Int64N)
 	for _, p := range s.addrs.prefixes {
 		if p.Addr().Is6() {
-			g.host6.Hold(group.SolicitedNode(p.Addr()))
+			g.solicited[group.SolicitedNode(p.Addr())] = true
 		}
 	}
+	for addr := range g.solicited {
+		g.host6.Hold(addr)
+	}
+}
+
+// in reports whether the stack is in a group, for whatever reason.
+func (g *groups) in(addr netip.Addr) bool {
+	if addr == group.AllHosts4 || addr == group.AllNodes6 || g.solicited[addr] {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.members[addr]) > 0
 }
 
 func (g *groups) host(a netip.Addr) *group.Host {
