@@ -1,0 +1,125 @@
+//go:build e2e
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What a newcomer types to see whether a host is there: ping, traceroute, curl -6. Each
+// must do what it does with any host.
+
+// linkLocal is the address that the daemon has beside its default ones, with the zone that
+// the kernel wants to hear.
+const linkLocal = "fe80::2%tun0"
+
+// Every size of ping is answered with what was sent, also where it takes fragments.
+func TestE2EPingOfEverySize(t *testing.T) {
+	need(t, "ping", "iputils-ping")
+	need(t, "tshark", "tshark")
+	file := filepath.Join(t.TempDir(), "ping.pcapng")
+	d := startUp(t, "--pcap", file)
+	const mtu, header4, header6 = 1500, 20 + 8, 40 + 8
+	sent := 0
+	ping := func(host, mode string, size int) {
+		t.Helper()
+		sent++
+		// ping compares what comes back with the pattern.
+		got := output(t, nil, "ping", "-n", "-c", "1", "-W", "30", "-M", mode, "-p", "c0ffee", "-s", fmt.Sprint(size), host)
+		if !strings.Contains(got, "1 received") || !strings.Contains(got, fmt.Sprintf("\n%d bytes from", size+8)) ||
+			strings.Contains(got, "wrong data") || strings.Contains(got, "truncated") {
+			t.Errorf("ping -M %s -s %d %s:\n%s", mode, size, host, got)
+		}
+	}
+	for _, size := range []int{0, 1, 56, mtu - header4, mtu - header4 + 1, 8000, 65507} {
+		ping("10.77.0.2", "want", size)
+	}
+	for _, size := range []int{0, 1, 56, mtu - header6, mtu - header6 + 1, 8000, 65487, 65527} {
+		ping("fd77::2", "want", size)
+	}
+	ping("10.77.0.2", "do", mtu-header4)
+	ping("fd77::2", "do", mtu-header6)
+	ping("10.77.0.2", "dont", 65507)
+	ping(linkLocal, "want", 8000)
+	for host, size := range map[string]int{"10.77.0.2": mtu - header4 + 1, "fd77::2": mtu - header6 + 1} {
+		got, err := exec.Command("ping", "-n", "-c", "1", "-W", "30", "-M", "do", "-s", fmt.Sprint(size), host).CombinedOutput()
+		if err == nil || !strings.Contains(string(got), "message too long, mtu") {
+			t.Errorf("ping -M do -s %d %s: %v\n%s", size, host, err, got)
+		}
+	}
+	d.stop()
+	echoesAreExact(t, file, sent)
+}
+
+// echoesAreExact lets tshark put the fragments of a capture together: each of so many
+// requests must have one reply, with the same data, identifier and number.
+func echoesAreExact(t *testing.T, file string, want int) {
+	t.Helper()
+	got := output(t, nil, "tshark", "-n", "-r", file, "-Y", "(icmp.type in {0, 8} || icmpv6.type in {128, 129}) && !icmp.resp_not_found",
+		"-T", "fields", "-e", "icmp.type", "-e", "icmpv6.type", "-e", "icmp.ident", "-e", "icmpv6.echo.identifier", "-e", "data.data")
+	requests, replies := make(map[string]int), 0
+	lines := bufio.NewScanner(strings.NewReader(got))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		fields := strings.SplitN(lines.Text(), "\t", 3)
+		switch what := fields[2]; fields[0] + fields[1] {
+		case "8", "128":
+			requests[what]++
+		default:
+			replies++
+			if requests[what]--; requests[what] < 0 {
+				t.Errorf("a reply that no request has asked for: %.200q", what)
+			}
+		}
+	}
+	if err := lines.Err(); err != nil || len(requests) == 0 || replies != want {
+		t.Errorf("%d replies to requests of %d kinds, want %d (%v)", replies, len(requests), want, err)
+	}
+}
+
+// To traceroute the daemon is one hop away, by every kind of probe. A port that nobody
+// listens on and one that is open are both arrivals.
+func TestE2ETracerouteSeesOneHop(t *testing.T) {
+	need(t, "traceroute", "traceroute")
+	startUp(t)
+	// One run with datagrams from each source, for ICMP errors are limited by destination.
+	for _, args := range []string{"", "-I", "-T -p 80", "-T -p 81"} {
+		for _, host := range []string{"10.77.0.2", "fd77::2", linkLocal} {
+			tracerouteSeesOneHop(t, host, strings.Fields(args)...)
+		}
+	}
+}
+
+func tracerouteSeesOneHop(t *testing.T, host string, args ...string) {
+	t.Helper()
+	got := output(t, nil, "traceroute", append(append([]string{"-n", "-m", "2", "-w", "10"}, args...), host)...)
+	lines := strings.Split(strings.TrimSpace(got), "\n")
+	hop := strings.Fields(lines[len(lines)-1])
+	// "1  10.77.0.2  0.1 ms  0.1 ms  0.1 ms", without a star or a !X.
+	if len(lines) != 2 || len(hop) != 8 || hop[0] != "1" || hop[1] != host || hop[3] != "ms" || hop[5] != "ms" || hop[7] != "ms" {
+		t.Errorf("traceroute %v %s:\n%s", args, host, got)
+	}
+}
+
+// curl over IPv6, to the address that one gives and to the link-local one.
+func TestE2ECurlOverIPv6(t *testing.T) {
+	need(t, "curl", "curl")
+	startUp(t)
+	for _, host := range []string{"fd77::2", linkLocal} {
+		bare := netip.MustParseAddr(host).WithZone("").String()
+		text := output(t, nil, "curl", "-q", "-6", "-sS", "--max-time", "60", "http://["+host+"]/")
+		if !strings.Contains(text, "portico     "+bare+", port 80") {
+			t.Errorf("%s: the page is\n%s", host, text)
+		}
+		body := output(t, nil, "curl", "-q", "-6", "-sS", "--max-time", "60", "http://["+host+"]/bytes/1000000")
+		if len(body) != 1_000_000 {
+			t.Errorf("%s: %d bytes", host, len(body))
+		}
+	}
+}
