@@ -19,7 +19,6 @@ import (
 
 	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 	"github.com/a644562b/portico/cmd/portico/internal/node"
-	"github.com/a644562b/portico/stack"
 	"github.com/spf13/cobra"
 )
 
@@ -29,6 +28,7 @@ const closeGrace = 2 * time.Second
 // fetchFlags are the flags of `portico fetch`.
 type fetchFlags struct {
 	net            *netFlags
+	dns            *nameServers
 	output         string
 	head           bool
 	verbose        bool
@@ -44,14 +44,17 @@ func newFetch() *cobra.Command {
 		Long: `Fetch a page over http or https with portico's own stack, from a TUN of its own that
 is removed again. The body goes to stdout; -v tells on stderr what happened, with the
 ladder of each connection. The host itself answers at its address on the TUN
-(10.78.0.1); to reach beyond it, the host has to forward and to masquerade.`,
+(10.78.0.1); to reach beyond it, the host has to forward and to masquerade. Names are
+looked up by the host, or with --dns at a name server that portico asks itself.`,
 		Example: `  python3 -m http.server 8000 &    something to fetch
   sudo portico fetch -v http://10.78.0.1:8000/
-  sudo portico fetch -o page.html https://example.org/`,
+  sudo portico fetch -o page.html https://example.org/
+  sudo portico fetch --dns 9.9.9.9 https://example.org/`,
 		Args: oneArg("URL"),
 		RunE: func(cmd *cobra.Command, args []string) error { return fetch(cmd, f, args[0]) },
 	}
 	f.net = addNetFlags(cmd, "", 78)
+	f.dns = addDNSFlag(cmd)
 	fl := cmd.Flags()
 	fl.StringVarP(&f.output, "output", "o", "", "write the body to `file`")
 	fl.BoolVarP(&f.head, "head", "I", false, "ask for the header only, and write it to stdout")
@@ -96,6 +99,7 @@ func fetch(cmd *cobra.Command, f *fetchFlags, arg string) error {
 		return err
 	}
 	defer out.Close()
+	cfg.DNS = f.dns.list
 	watch := node.NewWatch()
 	cfg.OnChange = watch.Changed
 	if f.net.pcap != "" {
@@ -235,13 +239,13 @@ func sortedKeys(h http.Header) []string {
 	return keys
 }
 
-// dial connects over the node's stack. Names are the host's to resolve.
+// dial connects over the node's stack, to the first address of a name that answers.
 func (c *fetcher) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := resolve(ctx, c.node.Stack, host)
+	addrs, err := resolve(ctx, c.node.Stack, c.flags.dns.list, host)
 	if err != nil {
 		return nil, err
 	}
@@ -260,38 +264,21 @@ func (c *fetcher) dial(ctx context.Context, _, address string) (net.Conn, error)
 	return nil, errors.Join(failures...)
 }
 
-// resolve returns the addresses of a name that the stack has the family for.
-func resolve(ctx context.Context, s *stack.Stack, name string) ([]netip.Addr, error) {
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot resolve %s: %w", name, err)
-	}
-	has := make(map[bool]bool) // by Is4
-	for _, p := range s.Addrs() {
-		has[p.Addr().Is4()] = true
-	}
-	var addrs []netip.Addr
-	for _, a := range all {
-		if a = a.Unmap(); has[a.Is4()] {
-			addrs = append(addrs, a)
-		}
-	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%s has no address of a family that portico has one of: give it one with --addr", name)
-	}
-	return addrs, nil
-}
-
 // explain adds to an error what may help.
 func (c *fetcher) explain(u *url.URL, err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	var certificate *tls.CertificateVerificationError
+	var (
+		unresolved  *unresolvedError
+		certificate *tls.CertificateVerificationError
+	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("fetching %s was interrupted", u)
+	case errors.As(err, &unresolved):
+		return unresolved
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s within %s: %s", u.Host, c.flags.connectTimeout, beyondHost)
 	case errors.Is(err, syscall.ECONNREFUSED):

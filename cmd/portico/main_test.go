@@ -100,6 +100,9 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"fetch --queues 257 http://h/", "--queues 257 is out of range"},
 		{"fetch --offload no http://h/", "none of auto, on, off"},
 
+		{"fetch --dns ns.test http://h/", "not the address of a name server"},
+		{"fetch --dns 10.78.0.1:0 http://h/", "not the address of a name server"},
+
 		{"ping", "ADDR is missing"},
 		{"ping a b", "is another"},
 		{"ping -c -1 10.78.0.1", "negative"},

@@ -19,6 +19,7 @@ import (
 // pingFlags are the flags of `portico ping`; times in seconds as in ping(8).
 type pingFlags struct {
 	net      *netFlags
+	dns      *nameServers
 	count    int
 	interval float64
 	size     int
@@ -39,6 +40,7 @@ host itself answers at its address on the TUN (10.78.0.1).`,
 		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, f, args[0]) },
 	}
 	f.net = addNetFlags(cmd, "", 78)
+	f.dns = addDNSFlag(cmd)
 	fl := cmd.Flags()
 	fl.IntVarP(&f.count, "count", "c", 4, "stop after `n` requests; 0: when interrupted")
 	fl.Float64VarP(&f.interval, "interval", "i", 1, "`seconds` between requests")
@@ -77,6 +79,7 @@ func ping(cmd *cobra.Command, f *pingFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	cfg.DNS = f.dns.list
 	if f.net.pcap != "" {
 		file, err := createPCAP(f.net.pcap)
 		if err != nil {
@@ -90,7 +93,7 @@ func ping(cmd *cobra.Command, f *pingFlags, name string) error {
 		return err
 	}
 	defer n.Stack.Close()
-	addrs, err := resolve(cmd.Context(), n.Stack, name)
+	addrs, err := resolve(cmd.Context(), n.Stack, f.dns.list, name)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Config struct {
 	// KeepAlive is after how long a silent peer is probed, and how often; 0: never. A peer
 	// that leaves keepAliveCount probes unanswered is gone.
 	KeepAlive time.Duration
+	// DNS are the name servers that the stack asks; none: it resolves no names.
+	DNS []netip.AddrPort
 	// TCP are the settings of all TCP connections.
 	TCP tcp.Params
 	// OnChange is as in record.Book.
@@ -83,7 +85,7 @@ func OpenOn(dev link.Device, cfg Config) (*Node, error) {
 		}
 		dev = tap
 	}
-	sc := stack.Config{Addrs: cfg.Addrs, TCP: cfg.TCP, Observe: n.observe, Logger: cfg.Logger}
+	sc := stack.Config{Addrs: cfg.Addrs, DNS: cfg.DNS, TCP: cfg.TCP, Observe: n.observe, Logger: cfg.Logger}
 	if cfg.KeepAlive > 0 {
 		sc.KeepAlive = tcp.KeepAlive{Enable: true, Idle: cfg.KeepAlive, Interval: cfg.KeepAlive, Count: keepAliveCount}
 	}
