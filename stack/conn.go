@@ -39,6 +39,7 @@ type Conn struct {
 	listener *Listener
 
 	place     timerheap.Place // guarded by the lock of the stack's timers
+	pathsSeen uint32          // of paths.lowered
 	lane      uint16          // queue of via, the one that the peer's packets came by last
 	network   network         // does not change
 	ttl, dscp uint8           // of what is sent; 0: the stack's TTL
@@ -115,7 +116,9 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 	if c.held {
 		return
 	}
-	ends, r := c.tcb.Ends(), c.route()
+	ends := c.tcb.Ends()
+	c.heedPaths(now, ends.Remote.Addr())
+	r := c.route()
 	for c.tcb.Next(now, &box.out) {
 		c.stack().sendNext(r, ends.Local.Addr(), ends.Remote.Addr(), box)
 	}

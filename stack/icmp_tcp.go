@@ -62,5 +62,21 @@ func (c *Conn) knownPath(now mono.Time, dst netip.Addr, s *tcp.Setup) {
 	}
 }
 
+// heedPaths takes in what other sockets have learnt about the path of a connection that is
+// there already (RFC 1191, section 6.2; RFC 8201, section 5.3). It is asked before every
+// use of the connection and nearly always has nothing to do.
+func (c *Conn) heedPaths(now mono.Time, dst netip.Addr) {
+	lowered := c.stack().paths.lowered.Load()
+	if c.pathsSeen == lowered || !c.tcb.State().Synchronized() {
+		return
+	}
+	c.pathsSeen = lowered
+	path := c.stack().pathMTU(c.route(), dst)
+	if mss := segmentSize(path.MTU, dst); mss < c.tcb.LargestSegment() {
+		c.mayCut = path.MayCut
+		c.tcb.SetPathMSS(now, mss, now.Add(pathLifetime))
+	}
+}
+
 // segmentSize is the MSS that packets of mtu bytes to dst have room for.
 func segmentSize(mtu int, dst netip.Addr) int { return mtu - headerLen(dst) - tcp.HeaderLen }

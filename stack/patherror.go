@@ -72,9 +72,12 @@ const maxPaths = 4096
 // paths are the path MTUs that all sockets share.
 type paths struct {
 	// some is false while nothing is known, which is nearly always: then nobody locks.
-	some  atomic.Bool
-	mu    sync.RWMutex
-	table ip.PathMTUs
+	some atomic.Bool
+	// lowered counts what has been learnt: connections look whether it concerns them when
+	// it has changed since they last looked.
+	lowered atomic.Uint32
+	mu      sync.RWMutex
+	table   ip.PathMTUs
 }
 
 func (p *paths) init() { p.table = ip.NewPathMTUs(maxPaths) }
@@ -118,5 +121,8 @@ func (s *Stack) tooBig(now mono.Time, q *ip.Quote) (path ip.PathMTU, lowered boo
 	defer p.mu.Unlock()
 	path, lowered = p.table.Heed(now, q, link)
 	p.some.Store(p.table.Len() > 0)
+	if lowered {
+		p.lowered.Add(1)
+	}
 	return path, lowered
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -29,6 +30,17 @@ type narrow struct {
 
 	mu      sync.Mutex
 	largest int // of the packets that got through
+	refused int // packets that did not
+}
+
+// narrowTo changes what the link carries, and returns what has been counted since the last
+// time.
+func (n *narrow) narrowTo(mtu int) (refused, largest int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	refused, largest = n.refused, n.largest
+	n.mtu, n.refused, n.largest = mtu, 0, 0
+	return refused, largest
 }
 
 func (n *narrow) Queues() []link.Queue {
@@ -54,6 +66,7 @@ func (q *narrowQueue) Write(frames []link.Frame) (int, error) {
 		}
 		q.n.mu.Lock()
 		if size > q.n.mtu {
+			q.n.refused++
 			q.n.mu.Unlock()
 			if !q.n.silent {
 				answer := q.n.tooBig(f)
@@ -149,4 +162,62 @@ func throughNarrowPath(t *testing.T, address string, mtu int, silent bool, caps 
 	}
 	wantEOF(t, c)
 	c.Close()
+}
+
+// TestPathMTULearntIsToldToConnectionsThatAreThere: what an error about a packet of one
+// socket has taught, the connections to the same destination heed with their next
+// segment (RFC 1191, section 6.2; RFC 8201, section 5.3), and those to others do not.
+func TestPathMTULearntIsToldToConnectionsThatAreThere(t *testing.T) {
+	for _, server := range []string{"10.77.0.2", "fd77::2"} {
+		for _, teacher := range []string{"tcp", "udp"} {
+			t.Run(server+" by "+teacher, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { learntPathIsTold(t, server, teacher) })
+			})
+		}
+	}
+}
+
+func learntPathIsTold(t *testing.T, server, teacher string) {
+	a, b := pipe.New(pipe.Config{})
+	router := &narrow{Device: a, far: b, mtu: 1500}
+	h := newHostsOn(t, router, b, clientConfig(), serverConfig())
+	defer h.close()
+	l := h.listen(t, "tcp", ":80")
+	const size = 100_000
+	transfer := func(c *Conn, at net.Conn) {
+		t.Helper()
+		go c.Write(noise(size))
+		if got, err := io.ReadAll(io.LimitReader(at, size)); err != nil || !bytes.Equal(got, noise(size)) {
+			t.Fatalf("%d bytes arrived: %v", len(got), err)
+		}
+	}
+	idle := h.dial(t, "tcp", net.JoinHostPort(server, "80"))
+	defer idle.Close()
+	at := accept(t, l)
+	defer at.Close()
+	transfer(idle, at)
+
+	router.narrowTo(1400)
+	if teacher == "tcp" {
+		other := h.dial(t, "tcp", net.JoinHostPort(server, "80"))
+		defer other.Close()
+		otherAt := accept(t, l)
+		defer otherAt.Close()
+		transfer(other, otherAt)
+	} else {
+		other, err := h.client.Dial("udp", net.JoinHostPort(server, "80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		other.Write(noise(1450))
+	}
+	<-time.After(time.Second) // the error has come by then
+	if refused, _ := router.narrowTo(1400); refused == 0 {
+		t.Fatal("nothing was too big: nothing has been learnt")
+	}
+	transfer(idle, at)
+	if refused, largest := router.narrowTo(1400); refused != 0 || largest != 1400 {
+		t.Errorf("%d packets were too big, the largest that got through had %d bytes", refused, largest)
+	}
 }
