@@ -1,11 +1,9 @@
 package stack
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -148,12 +146,13 @@ func kernelCounter(t *testing.T, file, name string) int {
 func TestUDPFollowsAPathThatShrinks(t *testing.T) {
 	nstest.Require(t)
 	s, _ := kernelNeighbour(t)
-	far := startFarHost(t)
+	far := nstest.NewFarHost(t)
+	echoFrom(t, far)
 	for _, family := range []struct {
-		far    string
+		far    netip.Addr
 		header int
-	}{{"10.88.9.2", 28}, {"fd88:9::2", 48}} {
-		c, err := s.Dial("udp", net.JoinHostPort(family.far, "7"))
+	}{{nstest.Far4, 28}, {nstest.Far6, 48}} {
+		c, err := s.Dial("udp", netip.AddrPortFrom(family.far, 7).String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,12 +170,12 @@ func TestUDPFollowsAPathThatShrinks(t *testing.T) {
 			}
 			return err
 		}
-		far.setMTU(1500)
+		setMTU(t, far, 1500)
 		if err := echo(1500 - family.header); err != nil {
 			t.Fatalf("before: %v", err)
 		}
 		for _, mtu := range []int{1400, 1280} {
-			far.setMTU(mtu)
+			setMTU(t, far, mtu)
 			if err := echo(mtu + 1 - family.header); !errors.Is(err, syscall.EMSGSIZE) {
 				t.Fatalf("the first beyond %d to %s: %v, want EMSGSIZE", mtu, family.far, err)
 			}
@@ -189,81 +188,16 @@ func TestUDPFollowsAPathThatShrinks(t *testing.T) {
 	}
 }
 
-// farHost is a host in a namespace of its own behind the kernel of the test's, which is
-// made its router.
-type farHost struct {
-	t   *testing.T
-	in  io.Writer
-	out *bufio.Reader
-}
-
-func startFarHost(t *testing.T) *farHost {
+// echoFrom is a socket at the far host that echoes datagrams to port 7.
+func echoFrom(t *testing.T, far *nstest.Host) {
 	t.Helper()
-	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
-		if err := os.WriteFile(file, []byte("1"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), farHostEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	var sock net.PacketConn
+	var err error
+	far.Do(func() { sock, err = net.ListenPacket("udp", ":7") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close() // which ends it
-		cmd.Wait()
-	})
-	nstest.IP(t, fmt.Sprintf("link add vethnear type veth peer name vethfar netns %d", cmd.Process.Pid))
-	t.Cleanup(func() { nstest.IP(t, "link del vethnear") })
-	nstest.IP(t, "link set vethnear up")
-	nstest.AddAddr(t, "vethnear", netip.MustParsePrefix("10.88.9.1/24"))
-	nstest.AddAddr(t, "vethnear", netip.MustParsePrefix("fd88:9::1/64"))
-	f := &farHost{t: t, in: in, out: bufio.NewReader(out)}
-	for _, command := range []string{
-		"link set lo up", "link set vethfar up", "addr add 10.88.9.2/24 dev vethfar", "addr add fd88:9::2/64 dev vethfar nodad",
-		"route add default via 10.88.9.1", "-6 route add default via fd88:9::1",
-	} {
-		f.ip(command)
-	}
-	return f
-}
-
-// ip runs ip(8) at the far host.
-func (f *farHost) ip(command string) {
-	f.t.Helper()
-	fmt.Fprintln(f.in, command)
-	if line, err := f.out.ReadString('\n'); line != "done\n" {
-		f.t.Fatalf("the far host says %q, %v", line, err)
-	}
-}
-
-// setMTU makes the link between the router and the far host as narrow as that.
-func (f *farHost) setMTU(mtu int) {
-	f.t.Helper()
-	nstest.IP(f.t, fmt.Sprintf("link set vethnear mtu %d", mtu))
-	f.ip(fmt.Sprintf("link set vethfar mtu %d", mtu))
-}
-
-const farHostEnv = "PORTICO_TEST_FAR_HOST"
-
-// beFarHost is the far host: it echoes datagrams to port 7, and does with ip(8) what it is
-// told on stdin, until that ends.
-func beFarHost() int {
-	sock, err := net.ListenPacket("udp", ":7")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	t.Cleanup(func() { sock.Close() })
 	go func() {
 		b := make([]byte, 65536)
 		for {
@@ -274,12 +208,11 @@ func beFarHost() int {
 			sock.WriteTo(b[:n], from)
 		}
 	}()
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		if out, err := exec.Command("ip", strings.Fields(in.Text())...).CombinedOutput(); err != nil {
-			fmt.Printf("ip %s: %v: %q\n", in.Text(), err, out)
-			return 1
-		}
-		fmt.Println("done")
-	}
-	return 0
+}
+
+// setMTU makes the link between the router and the far host as narrow as that.
+func setMTU(t *testing.T, far *nstest.Host, mtu int) {
+	t.Helper()
+	nstest.IP(t, fmt.Sprintf("link set %s mtu %d", nstest.NearLink, mtu))
+	far.IP(fmt.Sprintf("link set %s mtu %d", nstest.FarLink, mtu))
 }

@@ -3,7 +3,6 @@ package stack
 import (
 	"net"
 	"net/netip"
-	"os"
 	"testing"
 
 	"golang.org/x/net/nettest"
@@ -12,12 +11,7 @@ import (
 	"github.com/a644562b/portico/link/tun"
 )
 
-func TestMain(m *testing.M) {
-	if os.Getenv(farHostEnv) != "" {
-		os.Exit(beFarHost())
-	}
-	nstest.Main(m)
-}
+func TestMain(m *testing.M) { nstest.Main(m) }
 
 // TestConnBehavesLikeNetBesideTheKernel runs the conformance test of x/net with one end
 // ours and the other the kernel's, across a TUN: each end as the client once, in both

@@ -3,6 +3,8 @@ package nstest
 import (
 	"fmt"
 	"net/netip"
+	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -12,35 +14,50 @@ import (
 // is made by a worker of the kernel's. There is no duplicate address detection.
 func AddAddr(t testing.TB, dev string, addr netip.Prefix) {
 	t.Helper()
+	if err := addAddr(dev, addr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// addAddr does so in the namespace of the thread that it runs on.
+func addAddr(dev string, addr netip.Prefix) error {
 	if addr.Addr().Is4() {
-		IP(t, fmt.Sprintf("addr add %v dev %s", addr, dev))
-		return
+		return runIP(fmt.Sprintf("addr add %v dev %s", addr, dev))
 	}
 	sock, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_ROUTE)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer syscall.Close(sock)
 	const ipv6Routes = 1 << (syscall.RTNLGRP_IPV6_ROUTE - 1)
 	if err := syscall.Bind(sock, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK, Groups: ipv6Routes}); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	IP(t, fmt.Sprintf("addr add %v dev %s nodad", addr, dev))
+	if err := runIP(fmt.Sprintf("addr add %v dev %s nodad", addr, dev)); err != nil {
+		return err
+	}
 	for b := make([]byte, 1<<16); ; {
 		n, _, err := syscall.Recvfrom(sock, b, 0)
 		if err != nil {
-			t.Fatalf("wait for the route to %v: %v", addr, err)
+			return fmt.Errorf("wait for the route to %v: %w", addr, err)
 		}
 		messages, err := syscall.ParseNetlinkMessage(b[:n])
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		for _, m := range messages {
 			if isLocalRoute(m, addr.Addr()) {
-				return
+				return nil
 			}
 		}
 	}
+}
+
+func runIP(command string) error {
+	if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", command, err, out)
+	}
+	return nil
 }
 
 // isLocalRoute reports whether a message tells of a new route by which packets for
