@@ -5,15 +5,12 @@ import (
 	"net"
 	"os"
 
-	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/tcp"
 )
 
 var (
-	_ net.Conn      = (*Conn)(nil)
-	_ io.ReaderFrom = (*Conn)(nil)
-	_ io.WriterTo   = (*Conn)(nil)
+	_ net.Conn = (*Conn)(nil)
 )
 
 // call runs a user call of the TCB, which f makes, and what follows from it.
@@ -70,20 +67,29 @@ func (c *Conn) Read(b []byte) (int, error) {
 }
 
 func (c *Conn) read(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, c.usable() // as in net whatever the deadline
+	}
+	err = c.await(func(now mono.Time) (bool, error) {
+		n, err = c.tcb.Read(now, b)
+		return n > 0, err
+	})
+	return n, err
+}
+
+// await waits until f, a user call of the TCB that reads, has got something.
+func (c *Conn) await(f func(now mono.Time) (got bool, err error)) error {
 	for {
-		if len(b) == 0 {
-			return 0, c.usable() // as in net whatever the deadline
-		}
 		if err := c.mayRead(); err != nil {
-			return 0, err
+			return err
 		}
 		now := c.now()
-		n, err = c.tcb.Read(now, b)
+		got, err := f(now)
 		if c.tcb.AckDue() {
 			c.follow(now)
 		}
-		if n > 0 || err != nil {
-			return n, systemError("read", err)
+		if got || err != nil {
+			return systemError("read", err)
 		}
 		c.extras().canRead.Wait()
 	}
@@ -143,28 +149,6 @@ func (c *Conn) endWrite() {
 	c.writing = false
 	c.extra.writers()
 }
-
-// ReadFrom writes what it reads from r until io.EOF, and returns how much that was.
-func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	block := buffer.NewBlock()
-	defer block.Release()
-	n, err := io.CopyBuffer(onlyWriter{c}, r, block.B)
-	return n, c.opError("readfrom", err)
-}
-
-// WriteTo writes what it reads to w until the peer's FIN, and returns how much that was.
-func (c *Conn) WriteTo(w io.Writer) (int64, error) {
-	block := buffer.NewBlock()
-	defer block.Release()
-	n, err := io.CopyBuffer(w, onlyReader{c}, block.B)
-	return n, c.opError("writeto", err)
-}
-
-// onlyWriter and onlyReader hide ReadFrom and WriteTo from io.CopyBuffer, which would call
-// them again.
-type onlyWriter struct{ io.Writer }
-
-type onlyReader struct{ io.Reader }
 
 // Close closes the connection and returns at once, but for a positive SetLinger. What has
 // been written is delivered in the background, unless data that arrived was not read: then, as on Linux, the peer is

@@ -3,6 +3,8 @@ package tcp
 import (
 	"errors"
 	"io"
+
+	"github.com/a644562b/portico/internal/buffer"
 )
 
 // The user calls (RFC 9293, 3.10.1 to 3.10.6). None waits; what they want to send comes
@@ -43,20 +45,8 @@ func (t *TCB) OpenPassive(now Time, s Setup) {
 // many bytes that was, 0 when it is full. Before the handshake is complete the data
 // waits for it.
 func (t *TCB) Write(_ Time, p []byte) (int, error) {
-	if t.err != nil {
-		return 0, t.err
-	}
-	switch t.state {
-	case StateClosed:
-		if t.is(finQueued) {
-			return 0, ErrClosing
-		}
-		return 0, ErrNotConnected
-	case StateListen:
-		return 0, ErrNotConnected
-	}
-	if t.is(finQueued) {
-		return 0, ErrClosing
+	if err := t.maySend(); err != nil {
+		return 0, err
 	}
 	n := min(len(p), t.writeRoom())
 	if n > 0 {
@@ -64,6 +54,38 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 		t.charge()
 	}
 	return n, nil
+}
+
+// WriteBlock is Write of p, which lies in block, without the copy. It takes block over and
+// is true where p is large enough to be worth a block and the buffer has room for all of
+// it; else it does nothing.
+func (t *TCB) WriteBlock(_ Time, block *buffer.Block, p []byte) bool {
+	if t.maySend() != nil || len(p) < buffer.BlockSize/2 || len(p) > t.writeRoom() {
+		return false
+	}
+	t.sendBuf.Link(block, p)
+	t.charge()
+	return true
+}
+
+// maySend is why nothing can be sent, or nil.
+func (t *TCB) maySend() error {
+	if t.err != nil {
+		return t.err
+	}
+	switch t.state {
+	case StateClosed:
+		if t.is(finQueued) {
+			return ErrClosing
+		}
+		return ErrNotConnected
+	case StateListen:
+		return ErrNotConnected
+	}
+	if t.is(finQueued) {
+		return ErrClosing
+	}
+	return nil
 }
 
 // writeLimit is how much the send buffer may hold now.
@@ -103,31 +125,55 @@ func (t *TCB) Writable() bool {
 // peer closed, or what ended the connection otherwise (MUST-12): what was
 // acknowledged is never lost.
 func (t *TCB) Read(now Time, p []byte) (int, error) {
-	if t.recvBuf.Len() > 0 && !t.is(readShut) {
-		n := t.recvBuf.Read(p)
-		t.urgentPassed()
-		t.charge()
-		t.tuneReceiveBuffer(now, n)
-		t.clear(readerWaits)
-		if t.is(ackSoon) && t.secondSegment() {
-			t.set(ackNow) // it waited for this call, see ackText
-		}
-		t.ackRead()
-		t.readerMadeRoom()
-		return n, nil
+	if !t.mayReceive() {
+		return 0, t.noMore()
 	}
+	n := t.recvBuf.Read(p)
+	t.received(now, n)
+	return n, nil
+}
+
+// ReadBlock is Read of what is first, as much as is convenient, without the copy where it
+// is much: the bytes are handed over with the block that they lie in. The block is nil
+// when nothing is there yet, or with an error.
+func (t *TCB) ReadBlock(now Time) (*buffer.Block, []byte, error) {
+	if !t.mayReceive() {
+		return nil, nil, t.noMore()
+	}
+	block, p := t.recvBuf.Take()
+	t.received(now, len(p))
+	return block, p, nil
+}
+
+func (t *TCB) mayReceive() bool { return t.recvBuf.Len() > 0 && !t.is(readShut) }
+
+// received follows n bytes that the application has got.
+func (t *TCB) received(now Time, n int) {
+	t.urgentPassed()
+	t.charge()
+	t.tuneReceiveBuffer(now, n)
+	t.clear(readerWaits)
+	if t.is(ackSoon) && t.secondSegment() {
+		t.set(ackNow) // it waited for this call, see ackText
+	}
+	t.ackRead()
+	t.readerMadeRoom()
+}
+
+// noMore is why there is nothing to read, nil when the reader is to wait.
+func (t *TCB) noMore() error {
 	switch {
 	case t.is(readShut), t.is(finReceived):
-		return 0, io.EOF
+		return io.EOF
 	case t.err != nil:
-		return 0, t.err
+		return t.err
 	case t.state == StateClosed && t.is(finQueued):
-		return 0, io.EOF // FIN-WAIT-2 given up
+		return io.EOF // FIN-WAIT-2 given up
 	case t.state == StateClosed:
-		return 0, ErrNotConnected
+		return ErrNotConnected
 	}
 	t.set(readerWaits)
-	return 0, nil
+	return nil
 }
 
 // AckDue reports whether Read has left an ACK or news of the window to be sent. Most reads

@@ -59,3 +59,22 @@ func (b *Block) Release() {
 		}
 	}
 }
+
+// part is a piece of a queue: bytes, and the block that they lie in.
+type part struct {
+	block *Block
+	b     []byte
+}
+
+// full reports whether nothing more can be appended behind the bytes.
+func (r *part) full() bool { return len(r.b) == cap(r.b) }
+
+// append copies what fits of p behind the bytes.
+func (r *part) append(p []byte) int {
+	at := len(r.b)
+	r.b = r.b[:min(cap(r.b), at+len(p))]
+	return copy(r.b[at:], p)
+}
+
+// keepParts is how many parts a list that goes back to its pool keeps room for.
+const keepParts = 16

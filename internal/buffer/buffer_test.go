@@ -28,6 +28,14 @@ func TestSendHoldsWhatWasAppendedAndNotDiscarded(t *testing.T) {
 				q.Append(stream(end, n))
 				end += n
 			},
+			"link": func(t *rapid.T) {
+				n := rapid.IntRange(0, 60_000).Draw(t, "n")
+				block := NewBlock()
+				at := rapid.IntRange(0, len(block.B)-n).Draw(t, "at")
+				copy(block.B[at:], stream(end, n))
+				q.Link(block, block.B[at:at+n])
+				end += n
+			},
 			"discard": func(t *rapid.T) {
 				n := rapid.IntRange(0, q.Len()).Draw(t, "n")
 				q.Discard(n)
@@ -82,6 +90,21 @@ func TestReceiveGivesBackWhatCameInOrder(t *testing.T) {
 					t.Fatal("Read gave other bytes than came")
 				}
 				first += n
+			},
+			"take": func(t *rapid.T) {
+				if q.Len() == 0 {
+					t.Skip("nothing is there")
+				}
+				block, p := q.Take()
+				if len(p) < min(end-first, BlockSize/2) {
+					t.Fatalf("Take gave %d bytes of %d", len(p), end-first)
+				}
+				if !bytes.Equal(p, stream(first, len(p))) {
+					t.Fatal("Take gave other bytes than came")
+				}
+				first += len(p)
+				clear(block.B) // it is ours
+				block.Release()
 			},
 			"": func(t *rapid.T) {
 				if q.Len() != end-first {

@@ -19,15 +19,6 @@ type receiveList struct {
 
 var receiveLists pool.Pool[receiveList]
 
-// part is bytes to read and the block that they lie in.
-type part struct {
-	block *Block
-	b     []byte
-}
-
-// keepParts is to Receive what keepRuns is to Send.
-const keepParts = 16
-
 // Len is the number of bytes in the queue.
 func (q *Receive) Len() int { return q.n }
 
@@ -43,16 +34,13 @@ func (q *Receive) begin() *receiveList {
 func (q *Receive) Append(p []byte) {
 	for len(p) > 0 {
 		l := q.begin()
-		if !l.own || len(l.last().b) == cap(l.last().b) {
+		if !l.own || l.last().full() {
 			// A reader that lags behind gets more: a larger block.
 			block := NewBlockFor(max(len(p), min(q.n, BlockSize)))
 			l.parts = append(l.parts, part{block: block, b: block.B[:0]})
 			l.own = true
 		}
-		last := l.last()
-		at := len(last.b)
-		last.b = last.b[:min(cap(last.b), at+len(p))]
-		c := copy(last.b[at:], p)
+		c := l.last().append(p)
 		q.n += c
 		p = p[c:]
 	}
@@ -90,13 +78,36 @@ func (q *Receive) Read(p []byte) int {
 			l.head++
 		}
 	}
+	q.tidy()
+	return done
+}
+
+// tidy closes up the list, or gives it back, when most or all of it has been read.
+func (q *Receive) tidy() {
 	switch {
 	case q.n == 0:
 		q.Clear()
 	case q.list.head >= 32 && q.list.head*2 >= len(q.list.parts):
 		q.list.moveDown()
 	}
-	return done
+}
+
+// Take takes the first bytes from the queue and hands them over with the block that they
+// lie in: a large piece, or the only one, as it is, small ones copied together. There must
+// be some.
+func (q *Receive) Take() (*Block, []byte) {
+	l := q.list
+	r := &l.parts[l.head]
+	if len(r.b) < min(q.n, BlockSize/2) {
+		block := NewBlockFor(q.n)
+		return block, block.B[:q.Read(block.B)]
+	}
+	block, b := r.block, r.b
+	*r = part{}
+	l.head++
+	q.n -= len(b)
+	q.tidy()
+	return block, b
 }
 
 // moveDown closes up the list when most of it has been read.

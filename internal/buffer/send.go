@@ -13,35 +13,14 @@ type Send struct {
 
 // sendList is where the bytes of a Send are.
 type sendList struct {
-	runs []run
-	// lastRun and lastStart remember where Slices stopped last time: the next call
-	// nearly always goes on there. lastStart is the distance of that run from the
+	parts []part
+	// last and lastStart remember where Slices stopped last time: the next call
+	// nearly always goes on there. lastStart is the distance of that part from the
 	// head.
-	lastRun, lastStart int
+	last, lastStart int
 }
 
 var sendLists pool.Pool[sendList]
-
-// run is a part [from, to) of a block that holds bytes.
-type run struct {
-	block    *Block
-	from, to int32
-}
-
-func (r *run) len() int { return int(r.to - r.from) }
-
-// full reports whether nothing more can be appended behind the run's bytes.
-func (r *run) full() bool { return int(r.to) == len(r.block.B) }
-
-// append copies what fits of p behind the run's bytes.
-func (r *run) append(p []byte) int {
-	c := copy(r.block.B[r.to:], p)
-	r.to += int32(c)
-	return c
-}
-
-// keepRuns is how many runs a list that goes back to the pool keeps room for.
-const keepRuns = 16
 
 // Len is the number of bytes in the queue.
 func (q *Send) Len() int { return q.n }
@@ -53,14 +32,29 @@ func (q *Send) Append(p []byte) {
 	}
 	for len(p) > 0 {
 		l := q.list
-		if len(l.runs) == 0 || l.runs[len(l.runs)-1].full() {
+		if len(l.parts) == 0 || l.parts[len(l.parts)-1].full() {
 			// A queue that already has bytes will get more: a larger block.
-			l.runs = append(l.runs, run{block: NewBlockFor(max(len(p), min(q.n*2, BlockSize)))})
+			block := NewBlockFor(max(len(p), min(q.n*2, BlockSize)))
+			l.parts = append(l.parts, part{block: block, b: block.B[:0]})
 		}
-		c := l.runs[len(l.runs)-1].append(p)
+		c := l.parts[len(l.parts)-1].append(p)
 		q.n += c
 		p = p[c:]
 	}
+}
+
+// Link adds p, which lies in block, to the end of the queue without copying it, and takes
+// block over.
+func (q *Send) Link(block *Block, p []byte) {
+	if len(p) == 0 {
+		block.Release()
+		return
+	}
+	if q.list == nil {
+		q.list = sendLists.Get()
+	}
+	q.list.parts = append(q.list.parts, part{block: block, b: p})
+	q.n += len(p)
 }
 
 // Discard drops n bytes, at most Len, from the head and gives back the memory that
@@ -75,20 +69,20 @@ func (q *Send) Discard(n int) {
 	}
 	l, done := q.list, 0
 	for n > 0 {
-		r := &l.runs[done]
-		if n < r.len() {
-			r.from += int32(n)
+		r := &l.parts[done]
+		if n < len(r.b) {
+			r.b = r.b[n:]
 			break
 		}
-		n -= r.len()
+		n -= len(r.b)
 		r.block.Release()
 		done++
 	}
-	l.lastRun, l.lastStart = 0, 0
+	l.last, l.lastStart = 0, 0
 	if done > 0 {
-		rest := copy(l.runs, l.runs[done:])
-		clear(l.runs[rest:])
-		l.runs = l.runs[:rest]
+		rest := copy(l.parts, l.parts[done:])
+		clear(l.parts[rest:])
+		l.parts = l.parts[:rest]
 	}
 }
 
@@ -99,14 +93,14 @@ func (q *Send) Clear() {
 	if l == nil {
 		return
 	}
-	for i := range l.runs {
-		l.runs[i].block.Release()
+	for i := range l.parts {
+		l.parts[i].block.Release()
 	}
-	if cap(l.runs) > keepRuns {
-		l.runs = nil
+	if cap(l.parts) > keepParts {
+		l.parts = nil
 	}
-	clear(l.runs)
-	*l = sendList{runs: l.runs[:0]}
+	clear(l.parts)
+	*l = sendList{parts: l.parts[:0]}
 	sendLists.Put(l)
 }
 
@@ -119,21 +113,21 @@ func (q *Send) Slices(dst [][]byte, off, n int) [][]byte {
 	}
 	i, start := 0, 0
 	if off >= l.lastStart {
-		i, start = l.lastRun, l.lastStart
+		i, start = l.last, l.lastStart
 	}
 	for n > 0 {
-		r := &l.runs[i]
-		if off >= start+r.len() {
-			start += r.len()
+		b := l.parts[i].b
+		if off >= start+len(b) {
+			start += len(b)
 			i++
 			continue
 		}
-		from := int(r.from) + off - start
-		take := min(n, int(r.to)-from)
-		dst = append(dst, r.block.B[from:from+take])
+		from := off - start
+		take := min(n, len(b)-from)
+		dst = append(dst, b[from:from+take])
 		off += take
 		n -= take
 	}
-	l.lastRun, l.lastStart = i, start
+	l.last, l.lastStart = i, start
 	return dst
 }
