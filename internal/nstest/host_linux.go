@@ -110,6 +110,11 @@ func NewFarHost(t testing.TB) *Host {
 		AddAddr(t, NearLink, a.near)
 		h.addAddr(FarLink, a.far)
 		h.IP("route add default via " + a.near.Addr().String())
+		// The link carries nothing until a worker of the kernel has come by: ask until there
+		// is an answer.
+		if out, err := h.Run("ping", "-n", "-q", "-c", "1", "-i", "0.01", "-w", "30", a.near.Addr().String()); err != nil {
+			t.Fatalf("the router does not answer: %v: %s", err, out)
+		}
 	}
 	return h
 }
