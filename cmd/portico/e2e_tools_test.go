@@ -8,8 +8,11 @@ import (
 	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/a644562b/portico/internal/nstest"
 )
 
 // What a newcomer types to see whether a host is there: ping, traceroute, curl -6. Each
@@ -121,5 +124,48 @@ func TestE2ECurlOverIPv6(t *testing.T) {
 		if len(body) != 1_000_000 {
 			t.Errorf("%s: %d bytes", host, len(body))
 		}
+	}
+}
+
+// portico's own ping and traceroute, to the router and to the host behind it. Each time it is
+// another host, for the router limits the errors to each.
+func TestE2EPorticoPingsAndTracesBeyondARouter(t *testing.T) {
+	nstest.NewFarHost(t)
+	for _, w := range []struct {
+		router, far, nowhere string
+		most                 string // bytes that a ping may have
+	}{
+		{"10.78.0.1", "10.88.9.2", "10.99.0.1", "65507"},
+		{"fd78::1", "fd88:9::2", "fd99::1", "65527"},
+	} {
+		nstest.IP(t, "route add prohibit "+w.nowhere)
+		t.Cleanup(func() { nstest.IP(t, "route del prohibit "+w.nowhere) })
+		for i, c := range []struct {
+			line string
+			code int
+			want string // as an expression
+		}{
+			{"ping -c 2 -i 0.01 -W 30 " + w.router, exitOK, `64 bytes from ROUTER: icmp_seq=2 ttl=64 time=[0-9.]+ ms\n(.|\n)*2 received`},
+			{"ping -c 2 -i 0.01 -W 30 -s MOST " + w.far, exitOK, `655.. bytes from FAR: icmp_seq=2 ttl=63 time=[0-9.]+ ms\n(.|\n)*2 received`},
+			{"ping -c 1 -W 30 -s 0 -t 2 " + w.far, exitOK, `8 bytes from FAR: icmp_seq=1 ttl=63`},
+			{"ping -c 1 -W 30 -t 1 " + w.far, exitFailed, `From ROUTER icmp_seq=1 time exceeded\n(.|\n)*1 packets transmitted, 0 received`},
+			{"ping -c 1 -W 30 " + w.nowhere, exitFailed, `From ROUTER icmp_seq=1 administratively prohibited\n`},
+			{"traceroute -w 30 " + w.router, exitOK, `^traceroute to ROUTER .*, 30 hops max, .*\n 1  ROUTER(  [0-9.]+ ms){3}\n$`},
+			{"traceroute -w 30 -q 2 " + w.far, exitOK, `\n 1  ROUTER(  [0-9.]+ ms){2}\n 2  FAR(  [0-9.]+ ms){2}\n$`},
+			{"traceroute -w 30 -q 1 " + w.nowhere, exitOK, `\n 1  ROUTER  [0-9.]+ ms !X\n$`},
+			{"traceroute -w 30 -m 1 -q 1 " + w.far, exitFailed, `\n 1  ROUTER  [0-9.]+ ms\n$`},
+		} {
+			own := fmt.Sprintf("--addr=10.78.0.%d/24,fd78::%d/64", i+10, i+10)
+			cmd := exec.Command(porticoPath, append(strings.Fields(strings.Replace(c.line, "MOST", w.most, 1)), own)...)
+			got, _ := cmd.CombinedOutput()
+			want := strings.NewReplacer("ROUTER", regexp.QuoteMeta(w.router), "FAR", regexp.QuoteMeta(w.far)).Replace(c.want)
+			if code := cmd.ProcessState.ExitCode(); code != c.code || !regexp.MustCompile(want).Match(got) {
+				t.Errorf("portico %s: exit %d\n%s\nwant exit %d and %s", c.line, code, got, c.code, want)
+			}
+		}
+	}
+	tooLong := exec.Command(porticoPath, "ping", "-s", "65508", "10.78.0.1")
+	if out, _ := tooLong.CombinedOutput(); tooLong.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), "choose at most 65507") {
+		t.Errorf("a ping that no packet of IPv4 holds: %s", out)
 	}
 }

@@ -1,6 +1,6 @@
 // Command portico is a TCP/IP host in user space on a TUN interface, and what a person
 // needs to look at it: a daemon that serves (up), lists of its sockets (ss), the life of
-// a connection drawn as a ladder (trace, demo), and small clients (fetch, ping).
+// a connection drawn as a ladder (trace, demo), and small clients (fetch, ping, traceroute).
 //
 // It exits 0 when it did what was asked, 1 when it could not, and 2 when it was asked
 // wrongly; then one line on stderr says what to change.

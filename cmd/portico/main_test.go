@@ -111,7 +111,15 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"ping -W 0 10.78.0.1", "out of range"},
 		{"ping -s -1 10.78.0.1", "out of range"},
 		{"ping -s 70000 10.78.0.1", "out of range"},
+		{"ping -t 0 10.78.0.1", "--ttl 0 is out of range"},
+		{"ping -t 256 10.78.0.1", "out of range"},
 		{"ping --queues 0 10.78.0.1", "--queues 0 is out of range"},
+
+		{"traceroute", "ADDR is missing"},
+		{"traceroute -m 0 10.78.0.1", "--max-hops 0 is out of range"},
+		{"traceroute -m 256 10.78.0.1", "out of range"},
+		{"traceroute -q 0 10.78.0.1", "--queries 0 is out of range"},
+		{"traceroute -w 0 10.78.0.1", "--wait 0 is out of range"},
 
 		{"demo x", "takes no argument"},
 		{"demo --wire rope", "none of auto, tun, pipe"},

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/netip"
 	"os"
 	"time"
 
-	"github.com/a644562b/portico/cmd/portico/internal/node"
+	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/stack"
 	"github.com/spf13/cobra"
 )
@@ -23,6 +22,7 @@ type pingFlags struct {
 	count    int
 	interval float64
 	size     int
+	ttl      int
 	wait     float64
 }
 
@@ -35,7 +35,8 @@ func newPing() *cobra.Command {
 that is removed again, in the manner of ping(8). It exits 1 if nothing answered. The
 host itself answers at its address on the TUN (10.78.0.1).`,
 		Example: `  sudo portico ping 10.78.0.1
-  sudo portico ping -c 3 -i 0.2 fd78::1`,
+  sudo portico ping -c 3 -i 0.2 fd78::1
+  sudo portico ping -s 65507 10.78.0.1   in fragments`,
 		Args: oneArg("ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return ping(cmd, f, args[0]) },
 	}
@@ -45,6 +46,7 @@ host itself answers at its address on the TUN (10.78.0.1).`,
 	fl.IntVarP(&f.count, "count", "c", 4, "stop after `n` requests; 0: when interrupted")
 	fl.Float64VarP(&f.interval, "interval", "i", 1, "`seconds` between requests")
 	fl.IntVarP(&f.size, "size", "s", 56, "`bytes` of payload")
+	fl.IntVarP(&f.ttl, "ttl", "t", ip.DefaultTTL, "`hops` that a request lives for")
 	fl.Float64VarP(&f.wait, "timeout", "W", 1, "`seconds` to wait for an answer")
 	return cmd
 }
@@ -53,7 +55,9 @@ host itself answers at its address on the TUN (10.78.0.1).`,
 const (
 	minInterval = 0.001 // seconds
 	maxSeconds  = 24 * 3600.0
-	maxPing     = 65507 // the largest payload of an IPv4 packet
+	maxTTL      = 255
+	maxPing4    = 65507 // the largest payload of an IPv4 packet
+	maxPing6    = 65527 // of an IPv6 packet
 )
 
 func (f *pingFlags) check(cmd *cobra.Command) error {
@@ -64,8 +68,10 @@ func (f *pingFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--interval %v is out of range: choose %v to %v seconds", f.interval, minInterval, maxSeconds)
 	case !(f.wait > 0 && f.wait <= maxSeconds):
 		return usagef(cmd, "--timeout %v is out of range: choose more than 0 and at most %v seconds", f.wait, maxSeconds)
-	case f.size < 0 || f.size > maxPing:
-		return usagef(cmd, "--size %d is out of range: choose 0 to %d bytes", f.size, maxPing)
+	case f.size < 0 || f.size > maxPing6:
+		return usagef(cmd, "--size %d is out of range: choose 0 to %d bytes, with IPv4 to %d", f.size, maxPing6, maxPing4)
+	case f.ttl < 1 || f.ttl > maxTTL:
+		return usagef(cmd, "--ttl %d is out of range: choose 1 to %d", f.ttl, maxTTL)
 	}
 	return nil
 }
@@ -75,57 +81,28 @@ func ping(cmd *cobra.Command, f *pingFlags, name string) error {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	cfg, err := f.net.config(cmd)
+	c, err := openEcho(cmd, f.net, f.dns, name)
 	if err != nil {
 		return err
 	}
-	cfg.DNS = f.dns.list
-	if f.net.pcap != "" {
-		file, err := createPCAP(f.net.pcap)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		cfg.Capture = file
+	defer c.close()
+	if c.dst.Is4() && f.size > maxPing4 {
+		return usagef(cmd, "--size %d does not fit an IPv4 packet: choose at most %d", f.size, maxPing4)
 	}
-	n, err := node.Open(cfg)
-	if err != nil {
-		return err
-	}
-	defer n.Stack.Close()
-	addrs, err := resolve(cmd.Context(), n.Stack, f.dns.list, name)
-	if err != nil {
-		return err
-	}
-	if most := cfg.MTU - headersOf(addrs[0]); f.size > most {
-		return usagef(cmd, "--size %d does not fit the MTU of %d: choose at most %d, or a larger --mtu", f.size, cfg.MTU, most)
-	}
-	p := &pinger{flags: f, name: name, dst: addrs[0], stack: n.Stack, out: cmd.OutOrStdout()}
+	p := &pinger{echoClient: c, flags: f, name: name, out: cmd.OutOrStdout()}
 	return p.run(cmd.Context())
-}
-
-// headersOf is the length of the IP and ICMP headers of an echo request to a.
-func headersOf(a netip.Addr) int {
-	const ip4, ip6, icmp = 20, 40, 8
-	if a.Is4() {
-		return ip4 + icmp
-	}
-	return ip6 + icmp
 }
 
 // pinger sends echo requests and counts what comes back.
 type pinger struct {
+	*echoClient
 	flags *pingFlags
 	name  string
-	dst   netip.Addr
-	stack *stack.Stack
 	out   io.Writer
 
 	sent, received int
 	rtts           []time.Duration
 }
-
-func secs(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (p *pinger) run(ctx context.Context) error {
 	payload := make([]byte, p.flags.size)
@@ -156,26 +133,42 @@ func (p *pinger) run(ctx context.Context) error {
 
 // one sends one request and waits for its answer.
 func (p *pinger) one(ctx context.Context, seq int, payload []byte) {
-	wait, cancel := context.WithTimeout(ctx, secs(p.flags.wait))
-	defer cancel()
 	p.sent++
-	pong, err := p.stack.Ping(wait, p.dst, seq, payload)
+	echo := stack.Echo{Seq: uint16(seq), Data: payload, TTL: uint8(p.flags.ttl)}
+	reply, got, err := p.ask(ctx, &echo, secs(p.flags.wait))
+	var told *stack.ICMPError
 	switch {
 	case err == nil:
 		p.received++
-		p.rtts = append(p.rtts, pong.RTT)
-		fmt.Fprintf(p.out, "%d bytes from %s: icmp_seq=%d ttl=%d time=%s ms\n",
-			pong.Bytes+icmpHeader, pong.From, seq, pong.TTL, pingTime(pong.RTT))
+		p.rtts = append(p.rtts, reply.RTT)
+		fmt.Fprintf(p.out, "%d bytes from %s: icmp_seq=%d ttl=%d time=%s ms%s\n",
+			reply.Size+icmpHeader, reply.From, seq, reply.TTL, pingTime(reply.RTT), difference(got, payload))
 	case ctx.Err() != nil:
 		p.sent-- // interrupted before its answer had its time
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		fmt.Fprintf(p.out, "no answer for icmp_seq=%d\n", seq)
+	case errors.As(err, &told):
+		fmt.Fprintf(p.out, "From %s icmp_seq=%d %s\n", told.From, seq, told.Kind)
 	default:
 		fmt.Fprintf(p.out, "icmp_seq=%d: %v\n", seq, err)
 	}
 }
 
-const icmpHeader = 8
+// difference says where an answer is not what was sent; "" if it is.
+func difference(got, sent []byte) string {
+	for i := range min(len(got), len(sent)) {
+		if got[i] != sent[i] {
+			return fmt.Sprintf(" (wrong data byte #%d)", i)
+		}
+	}
+	switch {
+	case len(got) < len(sent):
+		return " (truncated)"
+	case len(got) > len(sent):
+		return " (too long)"
+	}
+	return ""
+}
 
 // pingTime writes a round trip in milliseconds as ping(8) does: with three digits that
 // count.

@@ -35,7 +35,7 @@ no kernel answers, but this program. It shows what happens on the wire.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newUp(), newSS(), newTrace(), newFetch(), newPing(), newDemo(), newSim(), newVersion())
+	root.AddCommand(newUp(), newSS(), newTrace(), newFetch(), newPing(), newTraceroute(), newDemo(), newSim(), newVersion())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	return root
 }
