@@ -74,6 +74,7 @@ const (
 	WhyUnexpectedSYN  // a SYN on a synchronized connection
 	WhyNotForState    // this state does not take it
 	WhyNoMemory       // out-of-order data beyond the limit of pieces
+	WhyAcceptQueue    // completes a handshake, and the queue of connections to accept is full
 	WhyDataAfterClose // data for an application that has closed
 
 	// Changes of state that no segment or call explains by itself.
@@ -130,6 +131,7 @@ var whyNames = [...]string{
 	WhyUnexpectedSYN:       "unexpected SYN",
 	WhyNotForState:         "not for this state",
 	WhyNoMemory:            "too many pieces out of order",
+	WhyAcceptQueue:         "accept queue full",
 	WhyDataAfterClose:      "data after close",
 	WhyTimeout:             "timed out",
 	WhyKeepAliveDead:       "keep-alive unanswered",

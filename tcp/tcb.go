@@ -13,6 +13,7 @@
 //	seq.go                 3.4     sequence space
 //	isn.go                 3.4.1   initial sequence numbers (RFC 6528), ports (RFC 6056)
 //	input.go ack.go text.go urgent.go 3.10.7 SEGMENT ARRIVES
+//	request.go             SYN-RECEIVED of a passive open, before there is a TCB
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
 //	calls.go settings.go   3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next
@@ -234,7 +235,7 @@ func (t *TCB) setup(now Time, s Setup) {
 		params:    s.Params,
 		observer:  s.Observer,
 		ends:      s.Endpoints,
-		mss:       uint16(min(max(s.MSS, minMSS), 65535)),
+		mss:       announcedMSS(s.MSS),
 		maxGSO:    uint32(s.MaxGSO),
 		tsOffset:  s.TSOffset,
 		sendLimit: int32(s.Params.SendBuffer),
@@ -248,7 +249,7 @@ func (t *TCB) setup(now Time, s Setup) {
 	t.snd.iss, t.snd.una, t.snd.nxt = s.ISS, s.ISS, s.ISS
 	t.snd.sml = s.ISS
 	// What our SYN offers, before there is a RCV.NXT to count it from.
-	t.rcv.adv = t.rcv.nxt.Add(min(int(t.recvLimit), 65535))
+	t.rcv.adv = t.rcv.nxt.Add(s.Params.synWindow())
 	if s.PathMSS > 0 {
 		t.extras().path.full = t.mss
 		t.setPath(s.PathMSS, s.PathUntil)
@@ -267,6 +268,9 @@ const (
 	defaultMSS6 = 1220
 	minMSS      = 88
 )
+
+// announcedMSS is an MSS as an option says it.
+func announcedMSS(n int) uint16 { return uint16(min(max(n, minMSS), 65535)) }
 
 func (t *TCB) defaultMSS() uint16 {
 	if t.ends.Remote.Addr().Unmap().Is4() {

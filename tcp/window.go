@@ -15,6 +15,9 @@ func (p *Params) windowShift() uint8 {
 	return shift
 }
 
+// synWindow is the window that a SYN or SYN,ACK offers, which is never scaled.
+func (p *Params) synWindow() int { return min(p.ReceiveBuffer, 65535) }
+
 // rcvWnd is RCV.WND: how much beyond RCV.NXT has been promised and is accepted.
 func (t *TCB) rcvWnd() int { return max(0, t.rcv.adv.Sub(t.rcv.nxt)) }
 
