@@ -85,6 +85,7 @@ const (
 	WhyLingerOver    // the time of SetLinger passed
 	WhyReset         // the peer reset the connection
 	WhyUnreachable   // an ICMP error says that the peer cannot be reached (RFC 9293, 3.9.2.2)
+	WhyCookie        // an ACK brought back a SYN cookie (RFC 4987)
 	WhyPeerReopens   // a new SYN ended TIME-WAIT (RFC 6191)
 
 	// Congestion window.
@@ -140,6 +141,7 @@ var whyNames = [...]string{
 	WhyLingerOver:          "linger time over",
 	WhyReset:               "reset by peer",
 	WhyUnreachable:         "peer unreachable",
+	WhyCookie:              "SYN cookie came back",
 	WhyPeerReopens:         "peer opens anew",
 	WhySlowStart:           "slow start",
 	WhyCongestionAvoidance: "congestion avoidance",

@@ -45,6 +45,7 @@ const (
 	requestWScale                              // both scale windows
 	requestECN                                 // both do ECN
 	requestTold                                // a scaled window was told, see rcvWnd
+	requestCookie                              // from a cookie: when the SYN,ACK left is not known
 )
 
 func (r *Request) is(f requestFlags) bool { return r.flags&f != 0 }
@@ -433,8 +434,10 @@ func (t *TCB) OpenRequest(now Time, s Setup, r *Request) {
 	t.timers.arm(timerRetransmit, r.deadline)
 	t.lastSnd = r.sentAt
 	t.count.segsIn, t.count.segsOut = uint64(r.segsIn), uint64(r.segsOut)
+	if r.repeats > 0 || r.is(requestCookie) {
+		t.scoreboard.resend(0, 1, 0, r.sentAt, rateMark{}) // Karn: nothing is measured by it
+	}
 	if r.repeats > 0 {
-		t.scoreboard.resend(0, 1, 0, r.sentAt, rateMark{})
 		w := t.trouble()
 		w.retransSegs, w.timeouts = uint64(r.repeats), uint32(r.retransmits)
 	}

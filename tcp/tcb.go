@@ -14,6 +14,7 @@
 //	isn.go                 3.4.1   initial sequence numbers (RFC 6528), ports (RFC 6056)
 //	input.go ack.go text.go urgent.go 3.10.7 SEGMENT ARRIVES
 //	request.go             SYN-RECEIVED of a passive open, before there is a TCB
+//	syncookie.go           RFC 4987
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
 //	calls.go settings.go   3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next
@@ -272,11 +273,13 @@ const (
 // announcedMSS is an MSS as an option says it.
 func announcedMSS(n int) uint16 { return uint16(min(max(n, minMSS), 65535)) }
 
-func (t *TCB) defaultMSS() uint16 {
-	if t.ends.Remote.Addr().Unmap().Is4() {
-		return min(defaultMSS4, t.mss)
+func (t *TCB) defaultMSS() uint16 { return min(defaultMSSFor(t.ends.Remote.Addr()), t.mss) }
+
+func defaultMSSFor(remote netip.Addr) uint16 {
+	if remote.Unmap().Is4() {
+		return defaultMSS4
 	}
-	return min(defaultMSS6, t.mss)
+	return defaultMSS6
 }
 
 // State is the state of the connection.
