@@ -74,7 +74,7 @@ func rudeApplications(t *testing.T, seed uint64) {
 	<-time.After(2 * time.Hour)
 	noConns(t, h.client)
 	noConns(t, h.server)
-	if n := len(l.waiting); n != 0 {
+	if n := l.queue.Len() + l.claimed + l.requests; n != 0 {
 		t.Errorf("%d connections still wait to be accepted", n)
 	}
 }

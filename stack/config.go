@@ -46,9 +46,10 @@ type Config struct {
 	Logger *slog.Logger
 	// TTL is the time to live or hop limit of what is sent. Default 64.
 	TTL uint8
-	// Backlog is how many connections a Listener holds that have not been accepted,
-	// those in their handshake included. SYNs beyond are dropped, and the peer tries
-	// again. Default 4096, minimum 1.
+	// Backlog is how many connections a Listener holds that have not been accepted. SYNs
+	// beyond are dropped, and the peer tries again. As many more may be in their
+	// handshake; SYNs beyond those are answered by SYN cookies (RFC 4987), which cost no
+	// memory. Default 4096, minimum 1.
 	Backlog int
 	// PortRange are the first and the last port that the stack chooses for itself.
 	// Default 32768 to 60999, as on Linux.

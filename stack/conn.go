@@ -35,8 +35,6 @@ type Conn struct {
 	clock mono.Time
 	// alarm is when the timers will look at the connection, at the latest.
 	alarm mono.Time
-	// listener is where the connection came from; nil when it was dialed.
-	listener *Listener
 
 	place     timerheap.Place // guarded by the lock of the stack's timers
 	pathsSeen uint32          // of paths.lowered
@@ -47,7 +45,6 @@ type Conn struct {
 	mayCut    bool            // the path is narrower than packets are made for
 	held      bool            // Dialer.Control has it: nothing leaves yet
 	passive   bool
-	announced bool // the listener's queue has had it
 	touched   bool // an engine will settle it after its batch
 	writing   bool // a Write, which may wait halfway, is in progress
 	closed    bool // the application has closed it; it may linger
@@ -56,8 +53,8 @@ type Conn struct {
 }
 
 // newConn returns a connection that nobody else knows of yet.
-func newConn(s *Stack, n network, r route) *Conn {
-	return &Conn{network: n, via: r.via, lane: r.lane, serial: s.serial.Add(1), alarm: mono.Never}
+func newConn(s *Stack, n network, r route, serial uint64) *Conn {
+	return &Conn{network: n, via: r.via, lane: r.lane, serial: serial, alarm: mono.Never}
 }
 
 func (c *Conn) stack() *Stack { return c.via.stack }
@@ -65,15 +62,10 @@ func (c *Conn) stack() *Stack { return c.via.stack }
 // open brings the TCB to life. The connection is in the table, and locked.
 func (c *Conn) open(now mono.Time, ends tcp.Endpoints, passive bool) {
 	s := c.stack()
-	c.passive, c.draining = passive, true
-	s.drain.add()
-	var observer tcp.Observer
-	if s.cfg.Observe != nil {
-		observer = s.cfg.Observe(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: passive})
-	}
+	c.passive = passive
 	setup := tcp.Setup{
 		Params:    &s.cfg.TCP,
-		Observer:  observer,
+		Observer:  s.observer(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: passive}),
 		Endpoints: ends,
 		MSS:       c.via.mss(ends.Remote.Addr()),
 		MaxGSO:    c.via.maxGSO(ends.Remote.Addr()),
@@ -87,10 +79,38 @@ func (c *Conn) open(now mono.Time, ends tcp.Endpoints, passive bool) {
 	} else {
 		c.tcb.OpenActive(now, setup)
 	}
+	c.opened(now)
+}
+
+// openRequest brings the TCB to life that a handshake has led to. The connection is in the
+// table, and locked.
+func (c *Conn) openRequest(now mono.Time, hs *tcp.Request) {
+	c.passive = true
+	remote := hs.Ends().Remote.Addr()
+	setup := tcp.Setup{MSS: c.via.mss(remote), MaxGSO: c.via.maxGSO(remote)}
+	now = c.at(now)
+	c.knownPath(now, remote, &setup)
+	c.tcb.OpenRequest(now, setup, hs)
+	c.opened(now)
+}
+
+// opened gives the TCB the settings of new connections.
+func (c *Conn) opened(now mono.Time) {
+	s := c.stack()
+	c.draining = true
+	s.drain.add()
 	c.tcb.SetNoDelay(now, true) // as in net
 	if s.cfg.KeepAlive.Enable {
 		c.tcb.SetKeepAlive(now, s.cfg.KeepAlive)
 	}
+}
+
+// observer is who wants to look at a connection; nil: nobody.
+func (s *Stack) observer(id ConnID) tcp.Observer {
+	if s.cfg.Observe == nil {
+		return nil
+	}
+	return s.cfg.Observe(id)
 }
 
 // at returns now, or the latest time that the TCB has been told when that is later.
@@ -122,10 +142,6 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 	for c.tcb.Next(now, &box.out) {
 		c.stack().sendNext(r, ends.Local.Addr(), ends.Remote.Addr(), box)
 	}
-	if !c.announced && c.listener != nil && c.tcb.State().Synchronized() {
-		c.announced = true
-		c.listener.ready(c)
-	}
 	if c.tcb.Readable() {
 		c.extra.readers()
 	}
@@ -154,9 +170,6 @@ func (c *Conn) leave() {
 	c.drained()
 	c.stack().conns.Delete(c.key(), c)
 	c.stack().timers.remove(c)
-	if c.listener != nil && !c.announced {
-		c.listener.dismiss(c)
-	}
 	c.extra.readers()
 	c.extra.writers()
 }

@@ -178,7 +178,7 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 // dialTCP makes a connection and waits until it is established or has failed.
 func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
 	s := d.Stack
-	c := newConn(s, tcpNetwork(network), s.routeTo(remote.Addr(), s.serial.Load()))
+	c := newConn(s, tcpNetwork(network), s.routeTo(remote.Addr(), s.serial.Load()), s.serial.Add(1))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ends, err := s.claim(c, local, remote)

@@ -141,6 +141,12 @@ func (c *Conn) deliver(e *engine, now mono.Time, ends tcp.Endpoints, i int) bool
 	if c.gone || c.tcb.Ends() != ends {
 		return false
 	}
+	return c.receive(e, now, i)
+}
+
+// receive is deliver, once it is known that the segment is for the connection, which is
+// locked.
+func (c *Conn) receive(e *engine, now mono.Time, i int) bool {
 	c.lane, c.dscpIn = e.lane, e.header.TOS>>dscpShift
 	before := c.tcb.State()
 	e.seg.Block = e.blocks[i]

@@ -179,6 +179,9 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 		e.open(now, i, l, key, ends)
 		return
 	}
+	if listening && e.takeCookie(now, i, l, key, ends) {
+		return
+	}
 	if listening && (seg.Flags.Has(tcp.RST) || !seg.Flags.Has(tcp.ACK)) {
 		e.s.count.drop(dropTCPListen)
 		return
@@ -188,31 +191,4 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 		r := route{via: e.in, lane: e.lane}
 		e.s.sendSegment(r, ends.Local.Addr(), ends.Remote.Addr(), 0, &e.reply, nil, 0, &e.box)
 	}
-}
-
-// open starts a connection by a SYN to a listener.
-func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends tcp.Endpoints) {
-	if l.full() {
-		e.s.count.drop(dropTCPBacklog)
-		return
-	}
-	c := newConn(e.s, tcpNetwork(l.network), route{via: e.in, lane: e.lane})
-	c.mu.Lock()
-	if !l.admit(c) {
-		c.mu.Unlock()
-		e.s.count.drop(dropTCPBacklog)
-		return
-	}
-	if other, ok := e.s.conns.Insert(key, c); !ok {
-		// The engine of another queue was faster with the same SYN.
-		c.mu.Unlock()
-		l.dismiss(c)
-		other.deliver(e, now, ends, i)
-		return
-	}
-	c.listener = l
-	e.s.count.passives.Add(1)
-	c.open(now, ends, true)
-	c.mu.Unlock()
-	c.deliver(e, now, ends, i)
 }

@@ -78,14 +78,14 @@ func TestResetOfHandshakeLeavesNothing(t *testing.T) {
 		from, to := ap(client4, 1000), ap(server4, 80)
 		w.raw(tcpPacket(from, to, "S", 100, 0, ""))
 		<-w.sent // the SYN,ACK
-		if n := w.s.Listeners()[0].Queued; n != 1 {
-			t.Fatalf("%d connections wait", n)
+		if n := w.s.Listeners()[0].Handshakes; n != 1 {
+			t.Fatalf("%d handshakes wait", n)
 		}
 		w.raw(tcpPacket(from, to, "R", 101, 0, ""))
 		w.want()
 		noConns(t, w.s)
-		if n := w.s.Listeners()[0].Queued; n != 0 {
-			t.Fatalf("%d connections wait after the reset", n)
+		if n := w.s.Listeners()[0].Handshakes; n != 0 {
+			t.Fatalf("%d handshakes wait after the reset", n)
 		}
 		l.Close()
 	})

@@ -7,8 +7,10 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/a644562b/portico/internal/flowtable"
 	"github.com/a644562b/portico/internal/ring"
 )
 
@@ -22,11 +24,13 @@ type Listener struct {
 	// mu is taken with the lock of a connection held, never the other way round.
 	mu        sync.Mutex
 	canAccept sync.Cond
-	// waiting are the connections in their handshake and those in the queue.
-	waiting  map[*Conn]struct{}
-	queue    ring.Ring[*Conn] // established, not accepted
-	deadline deadline
-	closed   bool
+	queue     ring.Ring[*Conn] // established, not accepted
+	claimed   int              // places in the queue for connections that are on their way
+	requests  int              // handshakes under way: the SYN queue
+	deadline  deadline
+	closed    bool
+
+	cookiesUntil atomic.Int64 // until then SYN cookies may come back; 0: none was sent
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -50,7 +54,7 @@ func (s *Stack) Listen(network, address string) (net.Listener, error) {
 		err := &net.AddrError{Err: unexpectedType, Addr: address}
 		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
 	}
-	l := &Listener{stack: s, network: network, binding: b, waiting: make(map[*Conn]struct{})}
+	l := &Listener{stack: s, network: network, binding: b}
 	l.canAccept.L = &l.mu
 	if err := s.bind(func() error { return s.listeners.add(l, s.cfg.PortRange) }, &b); err != nil {
 		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
@@ -136,9 +140,7 @@ func (l *Listener) accept() (*Conn, error) {
 		case l.deadline.expired:
 			return nil, os.ErrDeadlineExceeded
 		case l.queue.Len() > 0:
-			c := l.queue.Pop()
-			delete(l.waiting, c)
-			return c, nil
+			return l.queue.Pop(), nil
 		}
 		l.canAccept.Wait()
 	}
@@ -161,8 +163,8 @@ func (l *Listener) Addr() net.Addr {
 	return net.TCPAddrFromAddrPort(l.stack.zoned(l.binding.addrPort()))
 }
 
-// Close stops listening. Connections that have not been accepted are reset, accepted ones
-// are left alone.
+// Close stops listening. Connections that have not been accepted are reset, and so are
+// handshakes; accepted connections are left alone.
 func (l *Listener) Close() error {
 	if !l.shut() {
 		return opError("close", l.network, nil, l.Addr(), net.ErrClosed)
@@ -178,8 +180,7 @@ func (l *Listener) shut() bool {
 		return false
 	}
 	l.closed = true
-	waiting := l.waiting
-	l.waiting = nil
+	queue := l.queue
 	l.queue = ring.Ring[*Conn]{}
 	l.deadline.stop()
 	l.canAccept.Broadcast()
@@ -187,56 +188,110 @@ func (l *Listener) shut() bool {
 
 	l.stack.listeners.remove(l)
 	box := getOutbox()
-	for c := range waiting {
-		c.abandon(box)
+	for queue.Len() > 0 {
+		queue.Pop().abandon(box)
+	}
+	for _, f := range l.stack.conns.Values() {
+		if r, ok := f.(*request); ok && r.listener == l {
+			r.cancel(box)
+		}
 	}
 	box.put()
 	return true
 }
 
-// full reports whether the listener takes no more connections now.
-func (l *Listener) full() bool {
+// room is whom a listener has room for.
+type room uint8
+
+const (
+	roomForNobody room = iota // closed, or the queue of connections to accept is full
+	roomForCookie             // the SYN queue is full
+	roomForRequest
+)
+
+// room says how a SYN is to be answered now. As on Linux either queue may be as long as the
+// backlog.
+func (l *Listener) room() room {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.closed || len(l.waiting) >= l.stack.cfg.Backlog
+	return l.roomNow()
 }
 
-// admit takes a connection that is about to start its handshake. It is false when the
-// listener has been closed.
-func (l *Listener) admit(c *Conn) bool {
+func (l *Listener) roomNow() room {
+	switch {
+	case l.closed, l.queueFull():
+		return roomForNobody
+	case l.requests >= l.stack.cfg.Backlog:
+		return roomForCookie
+	}
+	return roomForRequest
+}
+
+func (l *Listener) queueFull() bool { return l.queue.Len()+l.claimed >= l.stack.cfg.Backlog }
+
+// admit enters a request into the table of connections, if there is room for it, and unless
+// there is something under its key already, which it returns. Close finds all that are
+// admitted before.
+func (l *Listener) admit(key flowtable.Key, r *request) (other tcpFlow, room room) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if room = l.roomNow(); room != roomForRequest {
+		return nil, room
+	}
+	if other, ok := l.stack.conns.Insert(key, r); !ok {
+		return other, room
+	}
+	l.requests++
+	return nil, room
+}
+
+// dismiss forgets a request that came to nothing or became a connection.
+func (l *Listener) dismiss() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests--
+}
+
+// claim reserves a place in the queue for a connection that ready puts there, unless the
+// queue is full. unclaim gives it back.
+func (l *Listener) claim() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queueFull() {
 		return false
 	}
-	l.waiting[c] = struct{}{}
+	l.claimed++
 	return true
 }
 
-// dismiss forgets a connection whose handshake came to nothing.
-func (l *Listener) dismiss(c *Conn) {
+func (l *Listener) unclaim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.waiting, c)
+	l.claimed--
 }
 
-// ready puts a connection that is established into the queue.
-func (l *Listener) ready(c *Conn) {
+// ready puts a connection that is established into the place that was claimed. It is false
+// when the listener has been closed meanwhile.
+func (l *Listener) ready(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.closed {
-		l.queue.Push(c)
-		l.canAccept.Signal()
+	l.claimed--
+	if l.closed {
+		return false
 	}
+	l.queue.Push(c)
+	l.canAccept.Signal()
+	return true
 }
 
 // ListenerInfo describes a listener.
 type ListenerInfo struct {
 	Local netip.AddrPort `json:"local"`
-	// Queued is how many connections have not been accepted, those in their handshake
-	// included; Backlog how many there may be.
-	Queued  int `json:"queued"`
-	Backlog int `json:"backlog"`
+	// Queued is how many connections have not been accepted, Handshakes how many are not
+	// established yet; of either there may be Backlog.
+	Queued     int `json:"queued"`
+	Handshakes int `json:"handshakes"`
+	Backlog    int `json:"backlog"`
 }
 
 // Listeners describes all listeners, by port.
@@ -244,7 +299,9 @@ func (s *Stack) Listeners() []ListenerInfo {
 	var infos []ListenerInfo
 	for _, l := range s.listeners.all() {
 		l.mu.Lock()
-		infos = append(infos, ListenerInfo{Local: s.zoned(l.binding.addrPort()), Queued: len(l.waiting), Backlog: s.cfg.Backlog})
+		infos = append(infos, ListenerInfo{
+			Local: s.zoned(l.binding.addrPort()), Queued: l.queue.Len(), Handshakes: l.requests, Backlog: s.cfg.Backlog,
+		})
 		l.mu.Unlock()
 	}
 	sortByLocal(infos, func(i ListenerInfo) netip.AddrPort { return i.Local })

@@ -71,7 +71,13 @@ type Stats struct {
 	ResetsOut      uint64 `json:"tcp_resets_out"`
 	ActiveOpens    uint64 `json:"tcp_active_opens"`
 	PassiveOpens   uint64 `json:"tcp_passive_opens"`
-	Connections    uint64 `json:"tcp_connections"` // now, in any state
+	// SYN cookies (RFC 4987): sent, brought back by an ACK, and ACKs that bring none back to a
+	// listener which has sent some of late.
+	SynCookiesSent     uint64 `json:"tcp_syncookies_sent"`
+	SynCookiesReceived uint64 `json:"tcp_syncookies_received"`
+	SynCookiesFailed   uint64 `json:"tcp_syncookies_failed"`
+
+	Connections uint64 `json:"tcp_connections"` // now, in any state
 
 	UDPIn   uint64 `json:"udp_in"` // datagrams
 	UDPOut  uint64 `json:"udp_out"`
@@ -89,6 +95,7 @@ type Stats struct {
 type counters struct {
 	framesIn, framesOut, bytesIn, bytesOut                atomic.Uint64
 	tcpIn, tcpOut, resetsIn, resetsOut, actives, passives atomic.Uint64
+	cookiesSent, cookiesReceived, cookiesFailed           atomic.Uint64
 	udpIn, udpOut, icmpIn, icmpOut                        atomic.Uint64
 	drops                                                 [numDrops]atomic.Uint64
 	ipDrops                                               [ip.NumDrops]atomic.Uint64
@@ -108,6 +115,7 @@ func (s *Stack) Stats() Stats {
 		TCPSegmentsIn: c.tcpIn.Load(), TCPSegmentsOut: c.tcpOut.Load(),
 		ResetsIn: c.resetsIn.Load(), ResetsOut: c.resetsOut.Load(),
 		ActiveOpens: c.actives.Load(), PassiveOpens: c.passives.Load(),
+		SynCookiesSent: c.cookiesSent.Load(), SynCookiesReceived: c.cookiesReceived.Load(), SynCookiesFailed: c.cookiesFailed.Load(),
 		Connections: uint64(s.conns.Len()),
 		UDPIn:       c.udpIn.Load(), UDPOut: c.udpOut.Load(),
 		ICMPIn: c.icmpIn.Load(), ICMPOut: c.icmpOut.Load(),

@@ -52,7 +52,8 @@ type flowEntry = flowtable.Entry[unsafe.Pointer]
 
 // The tags: what a flow is.
 const (
-	flowConn flowtable.Tag = iota // a *Conn
+	flowConn    flowtable.Tag = iota // a *Conn
+	flowRequest                      // a *request
 )
 
 func newFlowTable() flowTable { return flowTable{flowtable.New[unsafe.Pointer]()} }
@@ -61,6 +62,8 @@ func entryOf(f tcpFlow) flowEntry {
 	switch f := f.(type) {
 	case *Conn:
 		return flowEntry{Value: unsafe.Pointer(f), Tag: flowConn}
+	case *request:
+		return flowEntry{Value: unsafe.Pointer(f), Tag: flowRequest}
 	}
 	panic(fmt.Sprintf("stack: %T has no tag", f))
 }
@@ -70,6 +73,8 @@ func flowOf(e flowEntry) tcpFlow {
 	switch e.Tag {
 	case flowConn:
 		return (*Conn)(e.Value)
+	case flowRequest:
+		return (*request)(e.Value)
 	}
 	panic(fmt.Sprintf("stack: no flow has the tag %d", e.Tag))
 }

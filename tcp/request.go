@@ -15,7 +15,9 @@ type Request struct {
 	deadline Time // the SYN,ACK is sent again then
 	sentAt   Time // when it was last sent
 	lastRcv  Time
-	limit    challengeLimit
+
+	challengeSince Time // see challengeLimit
+	challengeSent  uint16
 
 	local, remote         [16]byte
 	localPort, remotePort uint16
@@ -98,6 +100,13 @@ func (r *Request) take(s Setup, syn *Segment) {
 	r.setTo(requestECN, syn.Flags.Has(ECE|CWR) && p.ECN != ECNOff)
 }
 
+// At returns now, or the latest time that the Request has been told when that is later: who
+// drives it may have read the clock before somebody else who came first.
+func (r *Request) At(now Time) Time { return max(now, r.sentAt, r.lastRcv) }
+
+// Troubled reports whether R1 has been reached, as TCB.Troubled.
+func (r *Request) Troubled() bool { return int(r.retransmits) >= r.params.R1 }
+
 // Ends are the two ends of the connection to be.
 func (r *Request) Ends() Endpoints {
 	return Endpoints{Local: unpack(r.local, r.localPort), Remote: unpack(r.remote, r.remotePort)}
@@ -137,7 +146,7 @@ func (r *Request) Segment(now Time, seg, reply *Segment) (then Fate, answer bool
 	case seg.Flags&(SYN|ACK|RST) == SYN && seg.Seq == r.irs:
 		// The peer's SYN again: see TCB.handshakeRepeated.
 		r.drop(now, WhyUnexpectedSYN)
-		if !r.limit.allow(now, r.params.ChallengeAcks) {
+		if !r.mayChallenge(now) {
 			return RequestWaits, false
 		}
 		r.synAck(now, reply, WhyPeerRepeats)
@@ -215,7 +224,7 @@ func (r *Request) Info(now Time) Info {
 		ISS: r.iss, SndUna: r.iss, SndNxt: r.iss.Add(1), SndWnd: int(r.window),
 		IRS: r.irs, RcvNxt: r.rcvNxt(), RcvWnd: r.rcvWnd(), RcvMSS: int(r.mss),
 		WindowScale: r.is(requestWScale), Timestamps: r.is(requestTimestamps), SACK: r.is(requestSACK), ECN: r.is(requestECN),
-		Retransmits: int(r.retransmits), Troubled: int(r.retransmits) >= r.params.R1,
+		Retransmits: int(r.retransmits), Troubled: r.Troubled(),
 		Timeouts: uint64(r.retransmits), Flight: 1,
 		RTO:   backedOff(r.params.InitialRTO, r.retransmits, r.params.MaxRTO),
 		Timer: timerNames[timerRetransmit], Expires: max(0, r.deadline.Sub(now)),
@@ -303,16 +312,25 @@ func (r *Request) inWindow(seg *Segment) bool {
 
 // unacceptable makes the ACK that an unacceptable segment earns, see TCB.ackUnacceptable.
 func (r *Request) unacceptable(now Time, seg, reply *Segment) bool {
-	if len(seg.Payload) == 0 && !seg.Flags.Has(FIN) && !r.limit.allow(now, r.params.ChallengeAcks) {
+	if len(seg.Payload) == 0 && !seg.Flags.Has(FIN) && !r.mayChallenge(now) {
 		return false
 	}
 	r.ack(now, reply, WhyNone)
 	return true
 }
 
+// mayChallenge counts an answer to what is no part of a handshake, and reports whether it
+// may be sent.
+func (r *Request) mayChallenge(now Time) bool {
+	l := challengeLimit{since: r.challengeSince, sent: r.challengeSent}
+	ok := l.allow(now, r.params.ChallengeAcks)
+	r.challengeSince, r.challengeSent = l.since, l.sent
+	return ok
+}
+
 // challenge makes a challenge ACK (RFC 5961).
 func (r *Request) challenge(now Time, reply *Segment) bool {
-	if !r.limit.allow(now, r.params.ChallengeAcks) {
+	if !r.mayChallenge(now) {
 		return false
 	}
 	r.ack(now, reply, WhyChallenge)

@@ -45,7 +45,7 @@ const (
 )
 
 // OpenCookie fills reply with the SYN,ACK that answers syn by a cookie. Nothing is to be
-// kept: CheckCookie makes the Request of the ACK. ISS of s does not count.
+// kept: CheckCookie makes the Request of the ACK. ISS and Observer of s do not count.
 func OpenCookie(now Time, secret *[32]byte, s Setup, syn, reply *Segment) {
 	var r Request
 	s.Observer = nil
@@ -85,7 +85,7 @@ func (r *Request) cookieClock(now Time) uint32 {
 }
 
 // CheckCookie makes r the Request that an ACK answers, if it answers a cookie that is not
-// too old. The ACK completes it: OpenRequest is to follow. ISS of s does not count.
+// too old. The ACK completes it: OpenRequest is to follow. ISS and Observer of s do not count.
 func CheckCookie(now Time, secret *[32]byte, s Setup, seg *Segment, r *Request) bool {
 	if seg.Flags&(SYN|RST|ACK) != ACK {
 		return false
@@ -108,10 +108,8 @@ func CheckCookie(now Time, secret *[32]byte, s Setup, seg *Segment, r *Request) 
 			syn.Flags |= ECE | CWR
 		}
 	}
-	s.ISS = cookie
+	s.ISS, s.Observer = cookie, nil
 	r.take(s, &syn)
-	r.move(now, StateClosed, StateListen, WhyNone)
-	r.move(now, StateListen, StateSynReceived, WhyCookie)
 	// As the SYN,ACK counts as sent again, and at last now, nothing is measured by the echo of
 	// a clock that was set back either.
 	r.flags |= requestCookie
@@ -119,6 +117,13 @@ func CheckCookie(now Time, secret *[32]byte, s Setup, seg *Segment, r *Request) 
 	r.deadline = now.Add(r.params.InitialRTO)
 	r.segsIn, r.segsOut = 1, 1
 	return true
+}
+
+// Observe makes somebody look at what CheckCookie has made, from here on.
+func (r *Request) Observe(now Time, o Observer) {
+	r.observer = o
+	r.move(now, StateClosed, StateListen, WhyNone)
+	r.move(now, StateListen, StateSynReceived, WhyCookie)
 }
 
 func makeCookie(now Time, secret *[32]byte, e Endpoints, irs Seq, mss uint16) Seq {

@@ -1,0 +1,53 @@
+package stack
+
+import (
+	"github.com/a644562b/portico/internal/flowtable"
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/tcp"
+)
+
+// sendCookie answers the SYN in hand by a SYN cookie (RFC 4987, section 3.6): the SYN queue
+// of l is full.
+func (e *engine) sendCookie(now mono.Time, l *Listener, ends tcp.Endpoints) {
+	s := e.s
+	if l.cookiesUntil.Swap(int64(now.Add(tcp.CookieLifetime))) == 0 {
+		s.log.Warn("SYN queue full, answering by SYN cookies", "listener", l.Addr().String(), "backlog", s.cfg.Backlog)
+	}
+	tcp.OpenCookie(now, &s.secret, s.passiveSetup(e.in, ends), &e.seg, &e.reply)
+	s.count.cookiesSent.Add(1)
+	way := route{via: e.in, lane: e.lane}
+	way.mayCut = s.pathMTU(way, ends.Remote.Addr()).MayCut
+	s.sendSegment(way, ends.Local.Addr(), ends.Remote.Addr(), 0, &e.reply, nil, 0, &e.box)
+}
+
+// takeCookie makes a connection if the segment in hand brings back a cookie of l. Where none
+// was sent of late an ACK is not one, whatever it says.
+func (e *engine) takeCookie(now mono.Time, i int, l *Listener, key flowtable.Key, ends tcp.Endpoints) bool {
+	s := e.s
+	if e.seg.Flags&(tcp.SYN|tcp.RST|tcp.ACK) != tcp.ACK || now >= mono.Time(l.cookiesUntil.Load()) {
+		return false
+	}
+	var hs tcp.Request
+	if !tcp.CheckCookie(now, &s.secret, s.passiveSetup(e.in, ends), &e.seg, &hs) {
+		s.count.cookiesFailed.Add(1)
+		return false
+	}
+	s.count.cookiesReceived.Add(1)
+	if !l.claim() {
+		s.count.drop(dropTCPBacklog)
+		return true
+	}
+	c := newConn(s, tcpNetwork(l.network), route{via: e.in, lane: e.lane}, s.serial.Add(1))
+	c.mu.Lock()
+	if other, ok := s.conns.Insert(key, c); !ok {
+		// The engine of another queue was faster with the same ACK.
+		c.mu.Unlock()
+		l.unclaim()
+		other.deliver(e, now, ends, i)
+		return true
+	}
+	s.count.passives.Add(1)
+	hs.Observe(now, s.observer(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: true}))
+	e.establish(now, i, l, &hs, c)
+	return true
+}
