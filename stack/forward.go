@@ -36,8 +36,8 @@ type Forward struct {
 	// UDPIdle is how long a flow lasts in which nothing is sent or received. Default 2
 	// minutes (RFC 4787, section 4.3).
 	UDPIdle time.Duration
-	// UDPMemory bounds the bytes that wait to be read in all flows together, as
-	// SetReadBuffer counts them. Default 64 MiB.
+	// UDPMemory bounds the bytes that all flows together hold for what waits to be read, as
+	// SetReadBuffer counts them or as they are in fact, whichever is more. Default 64 MiB.
 	UDPMemory int
 }
 
@@ -77,7 +77,7 @@ type forwarder struct {
 	flows  map[*UDPConn]struct{}
 	closed bool
 
-	held atomic.Int64 // bytes that wait in the flows
+	held atomic.Int64 // bytes that the flows hold
 }
 
 func (f *forwarder) init() {

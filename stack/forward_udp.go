@@ -15,10 +15,10 @@ import (
 
 // udpFlow is what a UDPConn has more when a Forward handler was asked about it.
 type udpFlow struct {
-	last    atomic.Int64 // when something was sent or received, a mono.Time
-	timer   *time.Timer
-	charged int  // what of the forwarder's memory it holds; guarded by the lock of the socket
-	over    bool // it has been idle for too long; likewise
+	last  atomic.Int64 // when something was sent or received, a mono.Time
+	timer *time.Timer
+	held  int  // what of the forwarder's memory it has; guarded by the lock of the socket
+	over  bool // it has been idle for too long; likewise
 }
 
 // UDPRequest is the first datagram of a flow to an address that is not the stack's. One of
@@ -112,13 +112,20 @@ func (u *UDPConn) leaveFlows() {
 	delete(f.flows, u)
 }
 
-// settleFlow tells the forwarder what the flow holds. The socket is locked.
+// settleFlow tells the forwarder what the flow holds, be it used or kept for later. Once
+// the flows hold half of what they may, one that has been read gives back what it kept, so
+// that flows of the past leave room for those in use. The socket is locked.
 func (u *UDPConn) settleFlow() {
 	if u.flow == nil {
 		return
 	}
-	u.stack.forwarder.held.Add(int64(u.queue.charged - u.flow.charged))
-	u.flow.charged = u.queue.charged
+	held := &u.stack.forwarder.held
+	if u.queue.len() == 0 && held.Load() > int64(u.stack.cfg.Forward.UDPMemory/2) {
+		u.queue = datagrams{}
+	}
+	now := u.queue.footprint()
+	held.Add(int64(now - u.flow.held))
+	u.flow.held = now
 }
 
 // flowFull reports whether the flows hold all that they may together.

@@ -18,6 +18,9 @@ type datagram struct {
 	ttl, tos uint8
 }
 
+// datagramSize is the size of a datagram in bytes, rounded up.
+const datagramSize = 80
+
 func (d *datagram) charge() int { return d.size + datagramOverhead }
 
 // datagrams is a queue of datagrams with their payloads in one ring of bytes, so that
@@ -117,6 +120,11 @@ func (q *datagrams) resize(need int) {
 	bytes := make([]byte, size)
 	q.peek(bytes[:q.n], 0)
 	q.bytes, q.head = bytes, 0
+}
+
+// footprint is what the queue counts for in bytes, or what it holds if that is more.
+func (q *datagrams) footprint() int {
+	return max(q.charged, len(q.bytes)+q.list.Cap()*datagramSize)
 }
 
 // len is how many datagrams wait.

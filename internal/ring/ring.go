@@ -15,6 +15,9 @@ const smallest = 16
 // Len is the number of items in the queue.
 func (r *Ring[T]) Len() int { return r.n }
 
+// Cap is the number of items that the ring has memory for.
+func (r *Ring[T]) Cap() int { return len(r.items) }
+
 // Push adds v behind the youngest item.
 func (r *Ring[T]) Push(v T) {
 	if r.n == len(r.items) {
