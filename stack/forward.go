@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/a644562b/portico/internal/flowtable"
+	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/ip"
 )
 
@@ -102,14 +103,15 @@ func (f *forwarder) close() {
 // fragment6 is what a fragment over IPv6 looks to carry until it is whole.
 const fragment6 ip.Protocol = 44
 
-// forwards reports whether somebody takes packets of a protocol to other hosts.
+// forwards reports whether somebody takes packets of a protocol to other hosts: of ICMP the
+// errors about what handlers have sent.
 func (s *Stack) forwards(p ip.Protocol) bool {
 	switch p {
 	case ip.TCP:
 		return s.cfg.Forward.TCP != nil
 	case ip.UDP:
 		return s.cfg.Forward.UDP != nil
-	case fragment6:
+	case fragment6, ip.ICMP, ip.ICMPv6:
 		return s.cfg.Forward.UDP != nil || s.cfg.Forward.TCP != nil
 	}
 	return false
@@ -120,6 +122,21 @@ func (s *Stack) forwards(p ip.Protocol) bool {
 // 3927, section 2.7).
 func (s *Stack) foreign(h *ip.Header) bool {
 	return s.forwards(h.Protocol) && !h.Dst.IsMulticast() && !h.Dst.IsLinkLocalUnicast() && ip.ValidSource(h.Dst)
+}
+
+// foreignICMP takes in an ICMP message to an address that is not ours. Only an error about
+// what a handler has sent from there is for anybody here.
+func (e *engine) foreignICMP(now mono.Time, payload []byte) {
+	h := &e.header
+	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
+		e.s.count.dropIP(why)
+		return
+	}
+	if !e.quotes(now) {
+		e.s.count.drop(dropNotForUs)
+		return
+	}
+	e.s.count.icmpIn.Add(1)
 }
 
 var errDecided = errors.New("the request has been decided already")

@@ -69,9 +69,16 @@ func (e *engine) icmp(now mono.Time, payload []byte) {
 		}
 		return
 	}
-	if !ip.ParseQuote(h.Is4(), &e.msg, &e.quote) || !e.icmpError(now, &pathError{Quote: &e.quote, From: h.Src, Errno: errnoOf(&e.quote)}) {
+	if !e.quotes(now) {
 		e.s.count.drop(dropICMPIgnored)
 	}
+}
+
+// quotes reports whether the message in hand is an error that concerned anybody.
+func (e *engine) quotes(now mono.Time) bool {
+	h := &e.header
+	return ip.ParseQuote(h.Is4(), &e.msg, &e.quote) &&
+		e.icmpError(now, &pathError{Quote: &e.quote, From: h.Src, Errno: errnoOf(&e.quote)})
 }
 
 // groupICMP takes in an ICMPv6 message to a group: somebody asks who is there, by an echo
@@ -113,11 +120,9 @@ func (e *engine) echo() bool {
 }
 
 // icmpError finds the socket that sent the packet that an ICMP error is about, and tells
-// it. It reports whether the error concerned anybody.
+// it: what did not come from an address of ours, only a forwarded flow or connection can
+// have sent. It reports whether the error concerned anybody.
 func (e *engine) icmpError(now mono.Time, q *pathError) bool {
-	if !e.s.addrs.isLocal(q.Header.Src) && !e.s.forwards(q.Header.Protocol) {
-		return false
-	}
 	local := netip.AddrPortFrom(q.Header.Src, binary.BigEndian.Uint16(q.Transport))
 	remote := netip.AddrPortFrom(q.Header.Dst, binary.BigEndian.Uint16(q.Transport[2:]))
 	switch q.Header.Protocol {
@@ -127,7 +132,7 @@ func (e *engine) icmpError(now mono.Time, q *pathError) bool {
 		seq := tcp.Seq(binary.BigEndian.Uint32(q.Transport[4:]))
 		return e.tcpError(now, q, tcp.Endpoints{Local: local, Remote: remote}, seq)
 	case ip.ICMP, ip.ICMPv6:
-		return e.echoError(now, q)
+		return e.s.addrs.isLocal(q.Header.Src) && e.echoError(now, q)
 	}
 	return false
 }

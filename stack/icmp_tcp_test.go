@@ -18,14 +18,19 @@ import (
 
 // What ICMP errors do to connections: RFC 9293, 3.9.2.2, and RFC 5927.
 
-// icmpError makes an ICMP or ICMPv6 error of the host that a packet of the stack's went to.
-// rest is what stands between the checksum and the quote.
+// icmpError makes an ICMP or ICMPv6 error of the client to the server. rest is what stands
+// between the checksum and the quote.
 func icmpError(typ, code uint8, rest uint32, quoted []byte) []byte {
-	if quoted[0]>>4 == 6 {
-		return packet(client6, server6, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, code)},
+	client, server := pairOf(quoted[0]>>4 == 6)
+	return icmpErrorFrom(client, server, typ, code, rest, quoted)
+}
+
+func icmpErrorFrom(src, dst netip.Addr, typ, code uint8, rest uint32, quoted []byte) []byte {
+	if dst.Is6() {
+		return packet(src, dst, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, code)},
 			gopacket.Payload(binary.BigEndian.AppendUint32(nil, rest)), gopacket.Payload(quoted))
 	}
-	return packet(client4, server4, &layers.ICMPv4{
+	return packet(src, dst, &layers.ICMPv4{
 		TypeCode: layers.CreateICMPv4TypeCode(typ, code), Id: uint16(rest >> 16), Seq: uint16(rest),
 	}, gopacket.Payload(quoted))
 }

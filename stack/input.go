@@ -33,6 +33,8 @@ func (e *engine) packet(now mono.Time, i int) {
 	case e.to != toBroadcast && e.to != toForeign && e.membership(now, f, payload):
 	case h.Protocol == ip.UDP:
 		e.udp(f, payload)
+	case e.to == toForeign && h.IsICMP():
+		e.foreignICMP(now, payload)
 	case e.to == toGroup && h.Protocol == ip.ICMPv6 && h.IsICMP():
 		e.groupICMP(payload)
 	case e.to == toBroadcast, e.to == toGroup:
@@ -58,18 +60,15 @@ func (e *engine) parse(f *link.Frame) (payload []byte, why ip.Drop) {
 // that is wanted.
 func (e *engine) malformed(why ip.Drop, f *link.Frame) {
 	e.s.count.dropIP(why)
-	if m, ok := ip.ParameterProblem(why, &e.header, f.Data); ok && e.concerns(&e.header) {
+	if m, ok := ip.ParameterProblem(why, &e.header, f.Data); ok && (e.in.local || e.s.concerns(&e.header)) {
 		e.s.sendError(&e.header, &m, &e.box)
 	}
 }
 
-// concerns reports whether a packet was sent to us, alone or with others, by somebody
-// else.
-func (e *engine) concerns(h *ip.Header) bool {
-	a := &e.s.addrs
-	if e.in.local {
-		return true
-	}
+// concerns reports whether a packet from the wire was sent to us, alone or with others, by
+// somebody else: what is wrong with one to another host is not ours to tell.
+func (s *Stack) concerns(h *ip.Header) bool {
+	a := &s.addrs
 	return !a.own[h.Src] && !a.isBroadcast(h.Src) && (a.own[h.Dst] || h.Dst.IsMulticast())
 }
 

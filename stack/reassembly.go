@@ -80,7 +80,7 @@ func (r *reassembly) expire() {
 		}
 		var h ip.Header
 		ip.ParseLocal(first, &h)
-		if m, ok := ip.TimeExceeded(&h, first); ok {
+		if m, ok := ip.TimeExceeded(&h, first); ok && r.stack.concerns(&h) {
 			r.stack.sendError(&h, &m, box)
 		}
 	}

@@ -71,7 +71,10 @@ func (e *engine) spread(d datagram, port uint16, data []byte, size int) (taken b
 // sockets are not told, for the error does not say which of their datagrams it was. That the
 // path is narrow is heeded for any socket that may have sent the datagram.
 func (e *engine) udpError(now mono.Time, q *pathError, local, remote netip.AddrPort) bool {
-	u := e.s.sockets.lookup(local, remote)
+	u := e.s.sockets.dialedFrom(local, remote)
+	if u == nil && e.s.addrs.isLocal(local.Addr()) {
+		u = e.s.sockets.lookup(local, remote)
+	}
 	if u == nil {
 		return false
 	}
