@@ -56,12 +56,22 @@ func asksForAddress(h *Header) bool {
 	return h.Protocol == ICMPv6 && h.Dst.Is6() && h.Dst.IsMulticast() && h.Src.IsUnspecified()
 }
 
-// checkLocalAddrs is checkWireAddrs where loopback addresses are at home.
+// ValidDestination reports whether a host may send to a: not to "this network" (RFC 1122,
+// section 3.2.1.3), nor to a group of the reserved scope (RFC 4291, section 2.7).
+func ValidDestination(a netip.Addr) bool {
+	if a.Is4() {
+		return a.As4()[0] != 0
+	}
+	return !a.IsMulticast() || a.As16()[1]&0xf != 0
+}
+
+// checkLocalAddrs is checkWireAddrs where loopback addresses are at home, and groups that do
+// not leave the host.
 func checkLocalAddrs(h *Header) Drop {
 	switch {
 	case !singleHost(h.Src):
 		return DropBadSource
-	case !h.Dst.IsLoopback() && !validDestination(h.Dst):
+	case !h.Dst.IsLoopback() && !h.Dst.IsInterfaceLocalMulticast() && !validDestination(h.Dst):
 		return DropBadDestination
 	}
 	return DropNone

@@ -82,7 +82,7 @@ func (r *route) hopLimit() uint8 {
 // routeTo is the way to dst. Which queue hardly matters before the first packet comes
 // back: hash spreads flows over them.
 func (s *Stack) routeTo(dst netip.Addr, hash uint64) route {
-	if s.addrs.isLocal(dst) {
+	if s.addrs.isLocal(dst) || dst.IsInterfaceLocalMulticast() {
 		return route{via: &s.loop}
 	}
 	return route{via: &s.device, lane: uint16(hash % uint64(len(s.device.queues)))}

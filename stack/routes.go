@@ -32,10 +32,14 @@ func (a *addrs) addRoutes(cfg *Config) {
 }
 
 // reach finds the route to dst. Without one, and to a blackhole, the error is ENETUNREACH;
-// of an unreachable network it is EHOSTUNREACH, of a prohibited one EACCES. Our own
+// of an unreachable network it is EHOSTUNREACH, of a prohibited one EACCES, and of what no
+// host sends to EINVAL. Our own
 // addresses, multicast and the limited broadcast need no route, and where everything goes
 // by the device none is looked for: nil without an error.
 func (a *addrs) reach(dst netip.Addr) (*ip.Route, error) {
+	if !ip.ValidDestination(dst) {
+		return nil, syscall.EINVAL
+	}
 	if a.plain && a.families.has(dst) || a.isLocal(dst) || dst.IsMulticast() || dst == limitedBroadcast {
 		return nil, nil
 	}

@@ -30,11 +30,14 @@ func (s *Stack) sendDatagram(out *outgoing, parts [][]byte, o *outbox) error {
 	if n > maxDatagram(dst) {
 		return syscall.EMSGSIZE
 	}
+	if dst.IsInterfaceLocalMulticast() && !out.groupLoop {
+		return nil // nobody else could hear it
+	}
 	r := s.routeTo(dst, uint64(out.src.Port()))
 	if err := s.sendDatagramBy(r, out, parts, n, o); err != nil {
 		return err
 	}
-	if dst.IsMulticast() && out.groupLoop || s.addrs.isBroadcast(dst) {
+	if r.via != &s.loop && (dst.IsMulticast() && out.groupLoop || s.addrs.isBroadcast(dst)) {
 		// We are among those it is meant for.
 		return s.sendDatagramBy(route{via: &s.loop}, out, parts, n, o)
 	}
