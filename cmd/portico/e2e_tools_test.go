@@ -110,6 +110,21 @@ func tracerouteSeesOneHop(t *testing.T, host string, args ...string) {
 	}
 }
 
+// Six datagrams at once to closed ports are as many as the kernel of another host answers;
+// the daemon answers no fewer.
+func TestE2ETracerouteIsAnsweredAsByTheKernel(t *testing.T) {
+	need(t, "traceroute", "traceroute")
+	startUp(t)
+	nstest.NewFarHost(t)
+	const burst = 6
+	for _, host := range []string{"10.77.0.2", "10.88.9.2", "fd77::2", "fd88:9::2"} {
+		got := output(t, nil, "traceroute", "-n", "-m", "1", "-w", "10", "-N", fmt.Sprint(burst), "-q", fmt.Sprint(burst), host)
+		if answers := strings.Count(got, " ms"); answers != burst {
+			t.Errorf("of %d at once %d are answered:\n%s", burst, answers, got)
+		}
+	}
+}
+
 // curl over IPv6, to the address that one gives and to the link-local one.
 func TestE2ECurlOverIPv6(t *testing.T) {
 	need(t, "curl", "curl")
