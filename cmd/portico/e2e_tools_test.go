@@ -179,6 +179,9 @@ func TestE2EPorticoPingsAndTracesBeyondARouter(t *testing.T) {
 			}
 		}
 	}
+	if got := output(t, nil, porticoPath, "ping", "-c", "1", "-W", "30", "ff02::1"); !regexp.MustCompile(`64 bytes from fe80::[0-9a-f:]+%\w+: icmp_seq=1 `).MatchString(got) {
+		t.Errorf("ping to all nodes of the link:\n%s", got)
+	}
 	tooLong := exec.Command(porticoPath, "ping", "-s", "65508", "10.78.0.1")
 	if out, _ := tooLong.CombinedOutput(); tooLong.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), "choose at most 65507") {
 		t.Errorf("a ping that no packet of IPv4 holds: %s", out)

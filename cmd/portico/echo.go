@@ -75,27 +75,26 @@ func headersOf(a netip.Addr) int {
 
 func secs(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// ask sends a request to dst and waits for the answer to it, or the error about it, at most
-// for so long. got is the data of the answer.
+// ask sends a request to dst and waits for the answer to it, from a group that of the
+// quickest, or the error about it, at most for so long. got is the data of the answer.
 func (c *echoClient) ask(ctx context.Context, echo *stack.Echo, wait time.Duration) (reply stack.EchoReply, got []byte, err error) {
-	sock := c.sock
 	echo.To = c.dst
-	sock.SetReadDeadline(time.Now().Add(wait))
-	stop := context.AfterFunc(ctx, func() { sock.SetReadDeadline(time.Unix(1, 0)) })
+	c.sock.SetReadDeadline(time.Now().Add(wait))
+	stop := context.AfterFunc(ctx, func() { c.sock.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := sock.SendEcho(*echo); err != nil {
+	if err := c.sock.SendEcho(*echo); err != nil {
 		return reply, nil, err
 	}
 	got = make([]byte, len(echo.Data)+1)
 	for {
-		reply, err = sock.ReceiveEcho(got)
+		reply, err = c.sock.ReceiveEcho(got)
 		var told *stack.ICMPError
 		switch {
 		case errors.As(err, &told) && told.Seq != echo.Seq:
 			continue // about one that was given up
 		case err != nil:
 			return reply, nil, err
-		case reply.Seq == echo.Seq && reply.From.WithZone("") == echo.To.WithZone(""):
+		case reply.Seq == echo.Seq && (c.dst.IsMulticast() || reply.From.WithZone("") == c.dst.WithZone("")):
 			return reply, got[:min(reply.Size, len(got))], nil
 		}
 	}
