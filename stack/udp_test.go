@@ -321,6 +321,40 @@ func TestLoopbackSourceNeverLeaves(t *testing.T) {
 	})
 }
 
+// RFC 6056: the ports that the stack chooses are spread over their range, one tells nothing
+// of the next, and none is chosen twice.
+func TestUDPEphemeralPortsAreSpread(t *testing.T) {
+	withHosts(t, func(t *testing.T, h *hosts) {
+		const n, first, last = 800, 32768, 60999
+		var quarters [4]int
+		seen, before, near := make(map[uint16]bool), 0, 0
+		for i := range n {
+			c := h.dialUDP(t, "10.77.0.2:53")
+			port := c.binding.port
+			if i%2 == 0 {
+				port = h.listenPacket(t, h.client, "udp", ":0").binding.port
+			}
+			if port < first || port > last || seen[port] {
+				t.Fatalf("port %d, the %dth", port, i)
+			}
+			seen[port] = true
+			quarters[(int(port)-first)*4/(last+1-first)]++
+			if d := int(port) - before; -8 <= d && d <= 8 {
+				near++
+			}
+			before = int(port)
+		}
+		for i, k := range quarters {
+			if k < n/8 {
+				t.Errorf("%d of %d ports in quarter %d of the range", k, n, i)
+			}
+		}
+		if near > n/40 {
+			t.Errorf("%d of %d ports are beside the one before", near, n)
+		}
+	})
+}
+
 func TestUDPEphemeralPortsRunOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := clientConfig()

@@ -22,7 +22,12 @@ var required = []section{
 	{"TCP: the labels of RFC 9293", labels()},
 	{"TCP: SEGMENT ARRIVES", segmentArrives},
 	{"TCP: other RFCs", otherRFCs},
+	{"UDP", datagrams},
+	{"Groups and the forwarder", groupsAndForwarder},
 	{"IP, ICMP and neighbours", internetLayer},
+	{"Hosts: the requirements of RFC 1122", hosts1122},
+	{"IPv6 nodes: the requirements of RFC 8504", nodes8504},
+	{"Addresses and names", addressesAndNames},
 }
 
 // labels are the 119 requirements of RFC 9293, appendix B.
@@ -76,15 +81,4 @@ var otherRFCs = []string{
 	// More than that.
 	"RFC 4821", "RFC 5482", "RFC 7413", "RFC 9406", "RFC 7661", "RFC 3522", "RFC 4015", "RFC 9743",
 	"RFC 9768", "RFC 8311", "RFC 5925", "RFC 6994", "RFC 8684", "RFC 8548", "BBR",
-}
-
-// internetLayer is what a host of today is measured by below its transports.
-var internetLayer = []string{
-	"RFC 791: header", "RFC 791: emission", "RFC 791: options", "RFC 7126", "RFC 1122 3.2.1.3", "RFC 1122 3.2.1.7",
-	"RFC 1122 3.2.2", "RFC 1122 3.2.2.1", "RFC 1122 3.2.2.6", "RFC 1122 3.3.2", "RFC 815", "RFC 5722", "RFC 6946",
-	"RFC 8021", "RFC 6864", "RFC 7739", "RFC 1191", "RFC 8201", "RFC 8899", "RFC 792", "RFC 1812 4.3.2.8",
-	"RFC 6633", "RFC 6918", "RFC 4884", "RFC 5927", "RFC 8200 4", "RFC 8200 4.2", "RFC 8200 4.4", "RFC 5095",
-	"RFC 8200 4.5", "RFC 8200 5", "RFC 7112", "RFC 8504", "RFC 4443", "RFC 6437", "RFC 3168", "RFC 2474", "RFC 4291",
-	"RFC 6724", "RFC 4861", "RFC 4862", "RFC 826", "RFC 5227", "RFC 7217, 8981", "RFC 6980", "RFC 7048", "RFC 2675",
-	"RFC 4302, 4303", "RFC 792: redirect",
 }
