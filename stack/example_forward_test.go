@@ -1,10 +1,12 @@
 package stack_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/netip"
+	"syscall"
 
 	"github.com/a644562b/portico/link/pipe"
 	"github.com/a644562b/portico/stack"
@@ -44,4 +46,55 @@ func ExampleForward() {
 	fmt.Printf("%s, %v\n", answer, err)
 	c.Close()
 	// Output: 10.77.0.1 asked for 203.0.113.7:80, <nil>
+}
+
+// The same for datagrams: a flow is a net.Conn, whose answers come from the address that was
+// asked for.
+func ExampleUDPRequest() {
+	a, b := pipe.New(pipe.Config{})
+	client, err := stack.New(a, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	gateway, err := stack.New(b, stack.Config{
+		Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")},
+		Forward: stack.Forward{UDP: func(r *stack.UDPRequest) {
+			if r.Local().Port() != 53 {
+				return // the client hears that the port is unreachable
+			}
+			flow, err := r.Accept()
+			if err != nil {
+				return
+			}
+			defer flow.Close()
+			b := make([]byte, 1500)
+			for {
+				n, err := flow.Read(b)
+				if err != nil {
+					return // io.EOF when the flow has been idle for long
+				}
+				fmt.Fprintf(flow, "%v heard %s", flow.LocalAddr(), b[:n])
+			}
+		}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer gateway.Close()
+
+	for _, to := range []string{"203.0.113.53:53", "203.0.113.53:54"} {
+		c, err := client.Dial("udp", to)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Fprint(c, "a question")
+		b := make([]byte, 1500)
+		n, err := c.Read(b)
+		fmt.Printf("%s, refused %v\n", b[:n], errors.Is(err, syscall.ECONNREFUSED))
+		c.Close()
+	}
+	// Output:
+	// 203.0.113.53:53 heard a question, refused false
+	// , refused true
 }
