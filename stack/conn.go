@@ -45,6 +45,8 @@ type Conn struct {
 	mayCut    bool            // the path is narrower than packets are made for
 	held      bool            // Dialer.Control has it: nothing leaves yet
 	passive   bool
+	deferred  bool // the SYN waits for the first Write
+	fast      bool // opened by Fast Open, and the handshake is not complete
 	touched   bool // an engine will settle it after its batch
 	writing   bool // a Write, which may wait halfway, is in progress
 	closed    bool // the application has closed it; it may linger
@@ -133,7 +135,7 @@ func (c *Conn) over() bool {
 // that is over leaves the tables.
 func (c *Conn) settle(now mono.Time, box *outbox) {
 	now = c.at(now)
-	if c.held {
+	if c.held || c.deferred {
 		return
 	}
 	ends := c.tcb.Ends()
@@ -148,7 +150,11 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 	if c.tcb.Writable() {
 		c.extra.writers()
 	}
-	if c.over() {
+	over := c.over()
+	if c.fast && (over || c.tcb.State().Synchronized()) {
+		c.fastOpenOver(now)
+	}
+	if over {
 		c.leave()
 		return
 	}

@@ -84,6 +84,10 @@ func (c *Conn) await(f func(now mono.Time) (got bool, err error)) error {
 			return err
 		}
 		now := c.now()
+		if c.deferred {
+			c.deferred = false
+			c.follow(now) // the peer has to speak first
+		}
 		got, err := f(now)
 		if c.tcb.AckDue() {
 			c.follow(now)
@@ -120,6 +124,7 @@ func (c *Conn) write(b []byte) (done int, err error) {
 		if len(b) == 0 {
 			return done, nil
 		}
+		c.deferred = false
 		var n int
 		c.call(func(now mono.Time) { n, err = c.tcb.Write(now, b[:min(len(b), writeChunk)]) })
 		done += n
@@ -171,7 +176,7 @@ func (c *Conn) Close() error {
 // shut makes the application's side of the connection closed, and leaves no timer of it
 // behind.
 func (c *Conn) shut() {
-	c.closed = true
+	c.closed, c.deferred = true, false
 	if c.extra != nil {
 		c.extra.readDeadline.stop()
 		c.extra.writeDeadline.stop()
@@ -209,6 +214,7 @@ func (c *Conn) shutdown(f func(now mono.Time) error) error {
 	c.mu.Lock()
 	err := c.usable()
 	if err == nil {
+		c.deferred = false
 		c.call(func(now mono.Time) {
 			switch c.tcb.State() {
 			case tcp.StateClosed, tcp.StateTimeWait:

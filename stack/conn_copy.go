@@ -102,7 +102,11 @@ func (c *Conn) writeBlock(block *buffer.Block, p []byte) (int, error) {
 // linkOrWrite hands block to the TCB, or has it copy p where it does not take it.
 func (c *Conn) linkOrWrite(block *buffer.Block, p []byte) (taken bool, n int, err error) {
 	if !c.writing && c.mayWrite() == nil {
-		c.call(func(now mono.Time) { taken = c.tcb.WriteBlock(now, block, p) })
+		c.call(func(now mono.Time) {
+			if taken = c.tcb.WriteBlock(now, block, p); taken {
+				c.deferred = false
+			}
+		})
 	}
 	if taken {
 		return true, len(p), nil

@@ -13,6 +13,7 @@ type extras struct {
 	canRead, canWrite           sync.Cond // of the connection's lock; Dial waits on canWrite
 	readDeadline, writeDeadline deadline
 	keepAlive                   *tcp.KeepAlive // nil: the stack's
+	opener                      *Listener      // counts the connection as opened fast and pending
 }
 
 // extras returns c.extra, made if need be. The connection is locked.

@@ -31,6 +31,7 @@ func (c *Conn) writeBuffers(v *net.Buffers) (done int64, err error) {
 		if takeBuffers(v, 0); len(*v) == 0 {
 			return done, nil
 		}
+		c.deferred = false
 		var n int
 		c.call(func(now mono.Time) { n, err = c.appendBuffers(now, *v) })
 		done += int64(n)

@@ -34,6 +34,13 @@ type Dialer struct {
 	Attempt func(ctx context.Context, network, address string) error
 	// KeepAlive are the connection's settings where they are to differ from the stack's.
 	KeepAlive *tcp.KeepAlive
+	// FastOpen sends what is written first with the SYN to a server that has given us a cookie
+	// before, and asks others for one (TCP Fast Open, RFC 7413; TCP_FASTOPEN_CONNECT of Linux).
+	// Where there is a cookie Dial returns at once, and the SYN leaves with the first Write,
+	// or when another call needs it; what is wrong with the server the calls that follow
+	// tell. The network may deliver the data twice (section 6.1): only for applications to
+	// which that does no harm.
+	FastOpen bool
 	// Control is called with a TCP connection before its SYN leaves, so that settings
 	// hold from the first packet on: SetDSCP, SetTTL, SetReadBuffer, SetRetries and so on.
 	// An error ends the dial. Calls that wait, such as Read, must not be made.
@@ -191,7 +198,12 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 	if d.KeepAlive != nil {
 		c.setKeepAlive(now, *d.KeepAlive)
 	}
-	if err = d.control(c); err == nil {
+	waits := d.FastOpen && s.offerFastOpen(now, c, ends)
+	if err = d.control(c); err == nil && waits && c.usable() == nil {
+		c.deferred = true
+		return c, nil
+	}
+	if err == nil {
 		c.call(func(mono.Time) {}) // the SYN leaves
 		err = c.waitEstablished(ctx)
 	}

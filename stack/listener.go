@@ -27,6 +27,7 @@ type Listener struct {
 	queue     ring.Ring[*Conn] // established, not accepted
 	claimed   int              // places in the queue for connections that are on their way
 	requests  int              // handshakes under way: the SYN queue
+	fast      fastOpener
 	deadline  deadline
 	closed    bool
 
@@ -120,8 +121,8 @@ func (s *Stack) describe(transport string, b *binding) net.Addr {
 
 func (l *Listener) bindingOf() *binding { return &l.binding }
 
-// Accept waits for a connection and returns it, a *Conn. It is established, but may have
-// ended since. After Close the error is net.ErrClosed.
+// Accept waits for a connection and returns it, a *Conn. It is established (but see
+// SetFastOpen), and may have ended since. After Close the error is net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.accept()
 	if err != nil {

@@ -32,6 +32,10 @@ var (
 
 // open takes the SYN in hand for a listener.
 func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends tcp.Endpoints) {
+	opened, grant := e.openFast(now, i, l, key, ends)
+	if opened {
+		return
+	}
 	var r *request
 	room := l.room()
 	if room == roomForRequest {
@@ -51,15 +55,17 @@ func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends
 	case roomForCookie:
 		e.sendCookie(now, l, ends)
 	case roomForRequest:
-		r.open(e, now, ends)
+		r.open(e, now, ends, grant)
 	}
 }
 
-// open answers the SYN in hand. The request is in the table, and locked.
-func (r *request) open(e *engine, now mono.Time, ends tcp.Endpoints) {
+// open answers the SYN in hand; grant is a cookie of Fast Open to give, if there is one. The
+// request is in the table, and locked.
+func (r *request) open(e *engine, now mono.Time, ends tcp.Endpoints, grant tcp.FastOpenCookie) {
 	s := e.s
 	s.count.passives.Add(1)
 	setup := s.passiveSetup(e.in, ends)
+	setup.FastOpenGrant = grant
 	setup.ISS = tcp.ISN(now, &s.secret, ends)
 	setup.Observer = s.observer(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: r.serial, Passive: true})
 	r.tcp.Open(now, setup, &e.seg, &e.reply)

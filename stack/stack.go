@@ -54,6 +54,7 @@ type Stack struct {
 	pings      pings
 	groups     groups
 	forwarder  forwarder
+	fastOpens  fastOpens
 	timers     timers
 	errorRate  errorRate
 	paths      paths
@@ -99,6 +100,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.sockets.init()
 	s.groups.init(s)
 	s.forwarder.init()
+	s.fastOpens.init()
 	switch {
 	case cfg.Resolver != nil:
 		s.resolver = cfg.Resolver

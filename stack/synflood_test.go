@@ -266,7 +266,7 @@ func TestClosingListenerResetsHandshakes(t *testing.T) {
 	})
 }
 
-// TestHandshakesOnManyQueues: every engine has part in every handshake.
+// TestHandshakesOnManyQueues: every engine has part in every handshake, fast or not.
 func TestHandshakesOnManyQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := serverConfig()
@@ -275,6 +275,8 @@ func TestHandshakesOnManyQueues(t *testing.T) {
 		h := newHostsOn(t, a, b, clientConfig(), cfg)
 		defer h.close()
 		l := h.listen(t, "tcp", ":80")
+		l.SetFastOpen(5)
+		d := Dialer{Stack: h.client, FastOpen: true}
 		var served sync.WaitGroup
 		for range 8 {
 			served.Go(func() {
@@ -299,10 +301,16 @@ func TestHandshakesOnManyQueues(t *testing.T) {
 		}
 		for range 40 {
 			wg.Go(func() {
-				c := h.dial(t, "tcp", "10.77.0.2:80")
-				defer c.Close()
-				mustWrite(t, c, "hello")
-				wantRead(t, c, "hello")
+				for range 3 {
+					c, err := d.Dial("tcp", "10.77.0.2:80")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mustWrite(t, c, "hello")
+					wantRead(t, c, "hello")
+					c.Close()
+				}
 			})
 		}
 		wg.Wait()
@@ -310,7 +318,7 @@ func TestHandshakesOnManyQueues(t *testing.T) {
 		served.Wait()
 		<-time.After(3 * time.Minute)
 		noConns(t, h.server)
-		if n := l.queue.Len() + l.claimed + l.requests; n != 0 {
+		if n := l.queue.Len() + l.claimed + l.requests + l.fast.pending; n != 0 {
 			t.Errorf("%d places of the listener are taken", n)
 		}
 	})

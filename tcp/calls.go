@@ -199,7 +199,9 @@ func (t *TCB) CloseWrite(now Time) error {
 	t.set(finQueued)
 	switch t.state {
 	case StateSynSent:
-		t.end(now, nil, WhyNone) // delete the TCB
+		if !t.openedFast() {
+			t.end(now, nil, WhyNone) // delete the TCB
+		}
 	case StateEstablished:
 		t.move(now, StateFinWait1, WhyNone)
 	case StateCloseWait:
@@ -207,6 +209,10 @@ func (t *TCB) CloseWrite(now Time) error {
 	} // in SYN-RECEIVED the FIN waits for ESTABLISHED, as the RFC allows
 	return nil
 }
+
+// openedFast reports whether the application has been given a connection in SYN-SENT: then
+// CLOSE waits for the handshake, as everything does.
+func (t *TCB) openedFast() bool { return t.fast != nil && !t.fast.cookie.IsZero() }
 
 // CloseRead discards what is there to read and all that comes: the peer goes on being
 // acknowledged, and Read returns io.EOF.
@@ -231,7 +237,7 @@ func (t *TCB) Close(now Time) {
 	t.CloseRead(now)
 	switch {
 	case t.state == StateClosed:
-	case t.state == StateListen, t.state == StateSynSent:
+	case t.state == StateListen, t.state == StateSynSent && (!t.openedFast() || t.sendBuf.Len() == 0):
 		t.end(now, nil, WhyNone)
 	case unread, t.settings().linger < 0:
 		t.abort(now, ErrAborted, WhyAborted)

@@ -62,6 +62,7 @@ const (
 	WhyRACK           // what was sent later has arrived (RFC 8985)
 	WhyTLP            // a tail loss probe (RFC 8985, section 7)
 	WhyRescue         // the rescue retransmission of a recovery (RFC 6675, section 4)
+	WhyFastOpen       // data of a SYN that the SYN,ACK did not take (RFC 7413)
 	WhyTooBig         // it was too big for the path (RFC 1191, RFC 8201)
 	WhyMTUProbe       // larger than usual, to try out the path (RFC 4821)
 
@@ -120,6 +121,7 @@ var whyNames = [...]string{
 	WhyRACK:                "later data arrived (RACK)",
 	WhyTLP:                 "tail loss probe",
 	WhyRescue:              "rescue retransmission",
+	WhyFastOpen:            "data of the SYN not taken",
 	WhyTooBig:              "too big for the path",
 	WhyMTUProbe:            "probe of the path MTU",
 	WhyBlackHole:           "large packets seem to vanish",

@@ -194,11 +194,14 @@ func (t *TCB) resetArrives(now Time, seg *Segment) {
 	}
 	switch t.state {
 	case StateSynReceived:
-		if t.is(passiveOpen) {
+		switch {
+		case t.FastOpened(): // the application has it
+			t.end(now, ErrReset, WhyReset)
+		case t.is(passiveOpen):
 			t.backToListen(now, WhyReset)
-			return
+		default:
+			t.end(now, ErrRefused, WhyReset)
 		}
-		t.end(now, ErrRefused, WhyReset)
 	default:
 		t.end(now, ErrReset, WhyReset)
 	}
@@ -208,7 +211,7 @@ func (t *TCB) resetArrives(now Time, seg *Segment) {
 // passive open that is not complete starts anew.
 func (t *TCB) synArrives(now Time, seg *Segment) {
 	t.drop(now, WhyUnexpectedSYN)
-	if t.state == StateSynReceived && t.is(passiveOpen) {
+	if t.state == StateSynReceived && t.is(passiveOpen) && !t.FastOpened() {
 		t.backToListen(now, WhyUnexpectedSYN)
 		return
 	}

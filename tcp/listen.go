@@ -63,7 +63,8 @@ func (t *TCB) listenArrives(now Time, seg *Segment) {
 }
 
 // synReceived moves to SYN-RECEIVED by a SYN in LISTEN or, crossing ours, in
-// SYN-SENT. Its data is not taken: it is not acknowledged either and comes again.
+// SYN-SENT. Its data is not taken, unless it comes with a good cookie (see
+// AcceptFastOpen): it is not acknowledged either and comes again.
 func (t *TCB) synReceived(now Time, seg *Segment) {
 	t.takeSYN(now, seg)
 	// The SYN leaves (again) with an ACK.
@@ -71,6 +72,9 @@ func (t *TCB) synReceived(now Time, seg *Segment) {
 	t.snd.nxt = t.snd.iss
 	t.timers.stop(timerRetransmit)
 	t.move(now, StateSynReceived, WhyNone)
+	if t.FastOpened() {
+		t.fastText(now, seg)
+	}
 }
 
 // takeSYN takes the initial number, the window and the options of the peer's SYN.
@@ -134,6 +138,9 @@ func (t *TCB) synSentArrives(now Time, seg *Segment) {
 	t.acknowledged(now, seg)
 	t.set(ackNow)
 	t.established(now)
+	if t.fast != nil {
+		t.fastAnswered(seg)
+	}
 	t.synText(now, seg)
 }
 
@@ -152,7 +159,9 @@ func (t *TCB) synText(now Time, seg *Segment) {
 // established enters ESTABLISHED: both sides have agreed on everything, and the
 // sender's side starts.
 func (t *TCB) established(now Time) {
-	t.startSender()
+	if t.cc == nil || t.is(synRetransmitted) {
+		t.startSender()
+	}
 	t.move(now, StateEstablished, WhyNone)
 	t.observeCwnd(now, WhySlowStart)
 	t.armKeepAlive(now)

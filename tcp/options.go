@@ -11,6 +11,7 @@ const (
 	optSACKPermitted = 4
 	optSACK          = 5
 	optTimestamps    = 8
+	optFastOpen      = 34
 
 	lenMSS           = 4
 	lenWScale        = 3
@@ -42,6 +43,8 @@ type Options struct {
 	TSVal, TSEcr  uint32 // RFC 7323, section 3
 	SACKBlocks    uint8  // how many of SACK count
 	SACK          [maxSACKBlocks]SACKBlock
+	HasFastOpen   bool // RFC 7413, in SYNs only
+	FastOpen      FastOpenCookie
 }
 
 // parse reads a list of options. Unknown kinds are skipped by their length
@@ -78,6 +81,10 @@ func (o *Options) parseOne(kind byte, value []byte) {
 		o.HasTimestamps = true
 		o.TSVal = binary.BigEndian.Uint32(value)
 		o.TSEcr = binary.BigEndian.Uint32(value[4:])
+	case kind == optFastOpen:
+		if c, ok := cookieOf(value); ok {
+			o.HasFastOpen, o.FastOpen = true, c
+		}
 	case kind == optSACK && len(value)%lenSACKBlock == 0:
 		o.SACKBlocks = 0
 		for ; len(value) > 0 && o.SACKBlocks < maxSACKBlocks; value = value[lenSACKBlock:] {
@@ -93,7 +100,7 @@ func (o *Options) parseOne(kind byte, value []byte) {
 // append writes the options in the order in which Linux writes them, so that
 // nothing on the path meets an order that it has not met before: MSS, SACK
 // permitted (in front of the timestamps, in the place of their padding),
-// timestamps, NOP and window scale, SACK blocks. What is written is a multiple of
+// timestamps, NOP and window scale, Fast Open, SACK blocks. What is written is a multiple of
 // four bytes and never exceeds 40: SACK blocks that do not fit are left out.
 func (o *Options) append(b []byte) []byte {
 	start := len(b)
@@ -115,6 +122,13 @@ func (o *Options) append(b []byte) []byte {
 	}
 	if o.HasWScale {
 		b = append(b, optNOP, optWScale, lenWScale, o.WScale)
+	}
+	if o.HasFastOpen {
+		b = append(b, optFastOpen, 2+o.FastOpen.n)
+		b = append(b, o.FastOpen.bytes()...)
+		for (len(b)-start)%4 != 0 {
+			b = append(b, optNOP)
+		}
 	}
 	room := (maxOptions - (len(b) - start) - 4) / lenSACKBlock
 	if n := min(int(o.SACKBlocks), room); n > 0 {
@@ -140,6 +154,9 @@ func (o *Options) len() int {
 	}
 	if o.HasWScale {
 		n += 4
+	}
+	if o.HasFastOpen {
+		n += (2 + int(o.FastOpen.n) + 3) &^ 3
 	}
 	if blocks := min(int(o.SACKBlocks), (maxOptions-n-4)/lenSACKBlock); blocks > 0 {
 		n += 4 + blocks*lenSACKBlock

@@ -81,11 +81,14 @@ func (t *TCB) unsent() int {
 		return 0
 	}
 	n := t.dataEnd().Sub(t.dataNxt())
-	if t.is(finQueued) {
+	if t.finWaits() {
 		n++
 	}
 	return n
 }
+
+// finWaits reports whether a FIN follows the data: not before the handshake is complete.
+func (t *TCB) finWaits() bool { return t.is(finQueued) && t.state.Synchronized() }
 
 // windowEnd is the right edge of the peer's window.
 func (t *TCB) windowEnd() Seq { return t.snd.una.Add(int(t.snd.wnd)) }
@@ -107,8 +110,11 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	}
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
 		t.scoreboard.resend(i, 1, 0, now, rateMark{})
-		t.emitSYN(now, out, t.recovery.why)
+		t.emitSYN(now, out, t.synOptions(now), t.recovery.why)
 		return true
+	}
+	if !t.state.Synchronized() {
+		return false // what Fast Open has sent goes again when the handshake is complete
 	}
 	opts := t.options(now)
 	mss := int(t.snd.mss) - opts.len()
@@ -177,13 +183,10 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 // nextNew sends what has not been sent: the SYN, data, the FIN.
 func (t *TCB) nextNew(now Time, out *Out) bool {
 	if t.snd.nxt == t.snd.iss && !t.outstanding() && (t.state == StateSynSent || t.state == StateSynReceived) {
-		t.record().sent(sentRun{start: t.snd.iss, end: t.snd.iss.Add(1), at: now, rate: t.sendMark(now)}, t.sendMSS())
-		t.snd.nxt = t.snd.iss.Add(1)
-		t.armRetransmit(now)
-		t.emitSYN(now, out, WhyNone)
+		t.sendSYN(now, out)
 		return true
 	}
-	if t.cc == nil || !t.state.Synchronized() {
+	if t.cc == nil {
 		return false
 	}
 	if t.extra != nil {
@@ -229,6 +232,23 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	return true
 }
 
+// sendSYN sends our SYN or SYN,ACK for the first time.
+func (t *TCB) sendSYN(now Time, out *Out) {
+	o, data := t.synOptions(now), 0
+	if t.fast != nil {
+		data = t.fastSYN(&o)
+	}
+	t.snd.nxt = t.snd.iss.Add(1 + data)
+	run := sentRun{start: t.snd.iss, end: t.snd.nxt, at: now, rate: t.sendMark(now)}
+	if data > 0 {
+		run.size = uint16(data + o.len())
+		out.Data, out.DataLen = t.sendBuf.Slices(out.Data, 0, data), data
+	}
+	t.record().sent(run, t.sendMSS())
+	t.armRetransmit(now)
+	t.emitSYN(now, out, o, WhyNone)
+}
+
 // nextTailProbe sends a segment of new data as a tail loss probe (RFC 8985, 7.3).
 func (t *TCB) nextTailProbe(now Time, out *Out) bool {
 	t.clear(tlpDue)
@@ -269,7 +289,7 @@ func (t *TCB) rescue(now Time, out *Out) bool {
 // sendNew sends the next n numbers for the first time.
 func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 	start := t.snd.nxt
-	t.setTo(finSent, n == t.unsent() && t.is(finQueued))
+	t.setTo(finSent, n == t.unsent() && t.finWaits())
 	if !t.outstanding() {
 		t.progress = now
 	}
@@ -309,7 +329,7 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 func (t *TCB) allowed(unsent, room, mss int) int {
 	wnd := t.windowEnd().Sub(t.snd.nxt)
 	data := unsent
-	if t.is(finQueued) {
+	if t.finWaits() {
 		data-- // a FIN needs a number in the window, but no room in a segment
 	}
 	if room < min(unsent, mss) {
@@ -399,10 +419,11 @@ func (t *TCB) timestamp(now Time) uint32 { return timestampAt(now, t.tsOffset) }
 
 func timestampAt(at Time, offset uint32) uint32 { return uint32(at/1e6) + offset }
 
-// emitSYN fills out with our SYN, or our SYN,ACK in SYN-RECEIVED.
-func (t *TCB) emitSYN(now Time, out *Out, why Why) {
+// synOptions are those of our SYN, or of our SYN,ACK, which offers only what the peer has
+// offered.
+func (t *TCB) synOptions(now Time) Options {
 	o := Options{MSS: t.mss}
-	answer := t.state != StateSynSent // it offers only what the peer has offered
+	answer := t.state != StateSynSent
 	o.SACKPermitted = !t.params.NoSACK && (!answer || t.is(sackOK))
 	if o.HasTimestamps = !t.params.NoTimestamps && (!answer || t.is(timestampsOK)); o.HasTimestamps {
 		o.TSVal, o.TSEcr = t.timestamp(now), t.tsRecent
@@ -410,6 +431,12 @@ func (t *TCB) emitSYN(now Time, out *Out, why Why) {
 	if o.HasWScale = !t.params.NoWindowScale && (!answer || t.is(wscaleOK)); o.HasWScale {
 		o.WScale = t.params.windowShift()
 	}
+	return o
+}
+
+// emitSYN fills out with our SYN, or our SYN,ACK in SYN-RECEIVED.
+func (t *TCB) emitSYN(now Time, out *Out, o Options, why Why) {
+	answer := t.state != StateSynSent
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
 		Seq: t.snd.iss, Flags: SYN, Options: o,
@@ -420,6 +447,9 @@ func (t *TCB) emitSYN(now Time, out *Out, why Why) {
 		t.ackSent()
 	}
 	out.Flags |= t.ecnSYN(answer)
+	if out.DataLen > 0 && out.DataLen == t.sendBuf.Len() {
+		out.Flags |= PSH
+	}
 	t.sent(now, out, why)
 }
 
@@ -473,7 +503,7 @@ func (t *TCB) sent(now Time, out *Out, why Why) {
 	t.count.segsOut += segs
 	t.count.bytesSent += uint64(out.DataLen)
 	switch why {
-	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue, WhyTooBig:
+	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue, WhyTooBig, WhyFastOpen:
 		w := t.trouble()
 		w.retransSegs += segs
 		w.bytesRetrans += uint64(out.DataLen)

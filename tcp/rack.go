@@ -143,7 +143,7 @@ func (t *TCB) rackTimeout(now Time) {
 // armProbe schedules a tail loss probe (section 7.2) in place of a later retransmission
 // timeout. It is called when new data has been sent or acknowledged.
 func (t *TCB) armProbe(now Time) {
-	if !t.is(sackOK) || t.cc == nil || t.rack.tlpOut || t.recovery.mode != recoveryNone ||
+	if !t.is(sackOK) || t.cc == nil || !t.state.Synchronized() || t.rack.tlpOut || t.recovery.mode != recoveryNone ||
 		t.scoreboard.sackedBytes > 0 || t.scoreboard.lostBytes > 0 || !t.outstanding() || t.snd.wnd == 0 {
 		t.timers.stop(timerProbe)
 		return

@@ -81,7 +81,7 @@ func (r *Request) Open(now Time, s Setup, syn, reply *Segment) {
 	r.arrived(now, StateListen, syn)
 	r.deadline = now.Add(r.params.InitialRTO)
 	r.move(now, StateListen, StateSynReceived, WhyNone)
-	r.synAck(now, reply, WhyNone)
+	r.synAck(now, reply, s.FastOpenGrant, WhyNone)
 }
 
 // take fills a Request from what a SYN says.
@@ -131,7 +131,7 @@ func (r *Request) Tick(now Time, reply *Segment) (then Fate, answer bool) {
 	}
 	r.retransmits++
 	r.deadline = now.Add(backedOff(r.params.InitialRTO, r.retransmits, r.params.MaxRTO))
-	r.synAck(now, reply, WhyRTO)
+	r.synAck(now, reply, FastOpenCookie{}, WhyRTO)
 	return RequestWaits, true
 }
 
@@ -149,7 +149,7 @@ func (r *Request) Segment(now Time, seg, reply *Segment) (then Fate, answer bool
 		if !r.mayChallenge(now) {
 			return RequestWaits, false
 		}
-		r.synAck(now, reply, WhyPeerRepeats)
+		r.synAck(now, reply, FastOpenCookie{}, WhyPeerRepeats)
 		return RequestWaits, true
 	case r.lacksTimestamp(seg):
 		r.drop(now, WhyPAWS)
@@ -348,12 +348,13 @@ func (r *Request) ack(now Time, reply *Segment, why Why) {
 	r.sent(now, reply, why)
 }
 
-// synAck makes the SYN,ACK. It offers what both sides have.
-func (r *Request) synAck(now Time, reply *Segment, why Why) {
+// synAck makes the SYN,ACK. It offers what both sides have, and gives a cookie of Fast Open if
+// there is one.
+func (r *Request) synAck(now Time, reply *Segment, grant FastOpenCookie, why Why) {
 	*reply = Segment{
 		SrcPort: r.localPort, DstPort: r.remotePort, Seq: r.iss, Ack: r.rcvNxt(), Flags: SYN | ACK,
 		Window:  uint16(min(r.rcvWnd(), 65535)),
-		Options: Options{MSS: r.mss, SACKPermitted: r.is(requestSACK)},
+		Options: Options{MSS: r.mss, SACKPermitted: r.is(requestSACK), HasFastOpen: !grant.IsZero(), FastOpen: grant},
 	}
 	if r.is(requestWScale) {
 		reply.Options.HasWScale, reply.Options.WScale = true, r.params.windowShift()

@@ -57,7 +57,7 @@ func OpenCookie(now Time, secret *[32]byte, s Setup, syn, reply *Segment) {
 		r.peerMSS = defaultMSSFor(s.Remote.Addr())
 	}
 	r.iss = makeCookie(now, secret, s.Endpoints, syn.Seq, r.peerMSS)
-	r.synAck(now, reply, WhyNone)
+	r.synAck(now, reply, FastOpenCookie{}, WhyNone)
 	if r.is(requestTimestamps) {
 		reply.Options.TSVal = r.cookieClock(now) + r.tsOffset
 	}

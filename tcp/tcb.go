@@ -14,7 +14,7 @@
 //	isn.go                 3.4.1   initial sequence numbers (RFC 6528), ports (RFC 6056)
 //	input.go ack.go text.go urgent.go 3.10.7 SEGMENT ARRIVES
 //	request.go             SYN-RECEIVED of a passive open, before there is a TCB
-//	syncookie.go           RFC 4987
+//	syncookie.go fastopen.go           RFC 4987, 7413
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
 //	calls.go settings.go   3.10.1 to 3.10.6, the user calls
 //	output.go              3.7, 3.8.6: what to send next
@@ -68,6 +68,8 @@ type Setup struct {
 	// TSOffset is added to the clock of our timestamps, so that they do not tell
 	// strangers how long we have been up (RFC 7323, 5.4).
 	TSOffset uint32
+	// FastOpenGrant is a cookie that the SYN,ACK of a Request is to give (RFC 7413).
+	FastOpenGrant FastOpenCookie
 }
 
 // sendVars are the send sequence variables (RFC 9293, section 3.3.1, table 2) and
@@ -147,6 +149,7 @@ type TCB struct {
 	timers       timers
 	own          *settings       // nil: none
 	extra        *extras         // nil: all defaults
+	fast         *fastOpen       // nil: opened as usual
 	lastRcv      Time            // when a segment last arrived
 	lastSnd      Time            // when one was last sent
 	lastData     Time            // when data was last sent
