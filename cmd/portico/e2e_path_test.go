@@ -332,8 +332,8 @@ func TestE2ETCPFindsItsWayThroughABlackHole(t *testing.T) {
 	}
 }
 
-// Datagrams of the kernel's through a path that shrinks: those that do not fit are lost
-// until both ends have heard of it, and then they come in fragments, whole.
+// Datagrams and pings of the kernel's through a path that shrinks: those that do not fit are
+// lost until both ends have heard of it, and then they come in fragments, whole.
 func TestE2EKernelsDatagramsThroughAPathThatShrinks(t *testing.T) {
 	r := startRouter(t)
 	for _, w := range ways {
@@ -392,6 +392,12 @@ func TestE2EKernelsDatagramsThroughAPathThatShrinks(t *testing.T) {
 			if got := echoed(); got != want {
 				t.Errorf("%s: number %d through the narrow path: echoed is %v", w.name, try+1, got)
 			}
+		}
+		// Likewise with pings, through one that is narrower still.
+		r.narrow(w, 1300)
+		pings, _ := r.far.Run("ping", "-n", "-c", "20", "-i", "0.01", "-M", "want", "-p", "c0ffee", "-s", "1340", w.portico.String())
+		if strings.Contains(pings, "icmp_seq=1 ttl") || !strings.Contains(pings, "icmp_seq=20 ttl") || strings.Contains(pings, "wrong data") {
+			t.Errorf("%s:\n%s", w.name, pings)
 		}
 	}
 }
