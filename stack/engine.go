@@ -13,6 +13,10 @@ import (
 const (
 	// minFrames and maxFrames bound how many frames are read at once.
 	minFrames, maxFrames = 4, 64
+	// batchBytes is how much is about enough for one read: what is taken in is to be still in
+	// the processor's caches when it is parsed and when the application reads it. (Eight
+	// connections into a TUN were a fifth faster than with 64 frames of 64 KiB at once.)
+	batchBytes = 384 << 10
 	// patience is how many batches in a row must be small before memory is given back.
 	patience = 256
 	// flushBytes is how much is taken in before the connections that it was for are
@@ -67,12 +71,15 @@ func (e *engine) resize(n int) {
 	e.blocks, e.frames = e.blocks[:n], e.frames[:n]
 }
 
-// fit lets the memory follow the traffic, of which the last batch had n frames: 64 KiB
-// for each frame of a burst are too much for a host that is mostly idle.
-func (e *engine) fit(n int) {
+// fit lets the memory follow the traffic, of which the last batch had n frames of size
+// bytes in all: 64 KiB for each frame of a burst are too much for a host that is mostly
+// idle, and where the frames are large.
+func (e *engine) fit(n, size int) {
 	have := len(e.frames)
 	switch {
-	case n == have && have < maxFrames:
+	case size >= 2*batchBytes && have > minFrames:
+		e.resize(have / 2)
+	case n == have && have < maxFrames && size < batchBytes:
 		e.resize(2 * have)
 	case n <= have/4 && have > minFrames:
 		if e.few++; e.few < patience {
@@ -96,16 +103,15 @@ func (e *engine) run() {
 			e.s.fail(err)
 			break
 		}
-		e.batch(n)
-		e.fit(n)
+		e.fit(n, e.batch(n))
 	}
 	e.resize(0)
 }
 
-// batch takes in the first n frames.
-func (e *engine) batch(n int) {
+// batch takes in the first n frames and returns how many bytes they were.
+func (e *engine) batch(n int) (bytes int) {
 	now := e.s.Now()
-	bytes, unflushed := 0, 0
+	unflushed := 0
 	for i := range n {
 		size := len(e.frames[i].Data)
 		bytes += size
@@ -120,6 +126,7 @@ func (e *engine) batch(n int) {
 	e.flush(now)
 	e.s.count.framesIn.Add(uint64(n))
 	e.s.count.bytesIn.Add(uint64(bytes))
+	return bytes
 }
 
 // flush settles the connections that were touched.
