@@ -5,24 +5,15 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/netip"
 	"syscall"
 
-	"github.com/a644562b/portico/link/pipe"
 	"github.com/a644562b/portico/stack"
 )
 
 // A gateway that answers for every address: the client dials a host that does not exist,
 // and the handler sees both ends.
 func ExampleForward() {
-	a, b := pipe.New(pipe.Config{})
-	client, err := stack.New(a, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-	gateway, err := stack.New(b, stack.Config{
-		Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")},
+	client, gateway := hostsWith(stack.Config{}, stack.Config{
 		Forward: stack.Forward{TCP: func(r *stack.TCPRequest) {
 			// Here a proxy would dial r.Local(), and Refuse when that fails.
 			c, err := r.Accept()
@@ -33,10 +24,8 @@ func ExampleForward() {
 			c.Close()
 		}},
 	})
-	if err != nil {
-		log.Fatal(err)
-	}
 	defer gateway.Close()
+	defer client.Close()
 
 	c, err := client.Dial("tcp", "203.0.113.7:80")
 	if err != nil {
@@ -51,14 +40,7 @@ func ExampleForward() {
 // The same for datagrams: a flow is a net.Conn, whose answers come from the address that was
 // asked for.
 func ExampleUDPRequest() {
-	a, b := pipe.New(pipe.Config{})
-	client, err := stack.New(a, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-	gateway, err := stack.New(b, stack.Config{
-		Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")},
+	client, gateway := hostsWith(stack.Config{}, stack.Config{
 		Forward: stack.Forward{UDP: func(r *stack.UDPRequest) {
 			if r.Local().Port() != 53 {
 				return // the client hears that the port is unreachable
@@ -78,10 +60,8 @@ func ExampleUDPRequest() {
 			}
 		}},
 	})
-	if err != nil {
-		log.Fatal(err)
-	}
 	defer gateway.Close()
+	defer client.Close()
 
 	for _, to := range []string{"203.0.113.53:53", "203.0.113.53:54"} {
 		c, err := client.Dial("udp", to)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/a644562b/portico/link/pipe"
 	"github.com/a644562b/portico/stack"
 )
 
@@ -26,20 +25,9 @@ func ExampleResolverFunc() {
 		}
 		return addrs, nil
 	}
-	a, b := pipe.New(pipe.Config{})
-	client, err := stack.New(a, stack.Config{
-		Addrs:    []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")},
-		Resolver: stack.ResolverFunc(lookup),
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-	server, err := stack.New(b, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")}})
-	if err != nil {
-		log.Fatal(err)
-	}
+	client, server := hostsWith(stack.Config{Resolver: stack.ResolverFunc(lookup)}, stack.Config{})
 	defer server.Close()
+	defer client.Close()
 	l, err := server.Listen("tcp", ":13")
 	if err != nil {
 		log.Fatal(err)

@@ -18,12 +18,19 @@ import (
 // hosts makes two hosts on a wire in memory: a client, 10.77.0.1, and a server,
 // 10.77.0.2.
 func hosts() (client, server *stack.Stack) {
+	return hostsWith(stack.Config{}, stack.Config{})
+}
+
+// hostsWith is hosts with a configuration of each.
+func hostsWith(ofClient, ofServer stack.Config) (client, server *stack.Stack) {
 	a, b := pipe.New(pipe.Config{})
-	client, err := stack.New(a, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}})
+	ofClient.Addrs = []netip.Prefix{netip.MustParsePrefix("10.77.0.1/24")}
+	ofServer.Addrs = []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")}
+	client, err := stack.New(a, ofClient)
 	if err != nil {
 		log.Fatal(err)
 	}
-	server, err = stack.New(b, stack.Config{Addrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24")}})
+	server, err = stack.New(b, ofServer)
 	if err != nil {
 		log.Fatal(err)
 	}
