@@ -138,7 +138,8 @@ func (e *engine) tcp(now mono.Time, i int, payload []byte) {
 		e.s.count.drop(dropTCPPort)
 		return
 	}
-	seg.CE = e.header.TOS&ecnMask == ecnCE
+	ecn := e.header.TOS & ecnMask
+	seg.CE, seg.ECT = ecn == ecnCE, ecn != 0
 	segments := 1
 	if seg.GSOSize = int(f.GSOSize); seg.GSOSize != 0 {
 		segments = max(1, (len(seg.Payload)+seg.GSOSize-1)/seg.GSOSize)

@@ -306,13 +306,13 @@ func TestMTUEventChangesNewConnections(t *testing.T) {
 		h := newHostsOn(t, dev, b, clientConfig(), serverConfig())
 		defer h.close()
 		c, _ := h.connect(t)
-		if got := c.Info().RcvMSS; got != 9000-40 {
+		if got := c.Info().AdvMSS; got != 9000-40 {
 			t.Errorf("MSS %d", got)
 		}
 		dev.events <- link.Event{Kind: link.EventMTU, MTU: 1400}
 		synctest.Wait()
 		c2, _ := h.connect(t)
-		if got := c2.Info().RcvMSS; got != 1400-40 {
+		if got := c2.Info().AdvMSS; got != 1400-40 {
 			t.Errorf("MSS %d after the MTU changed", got)
 		}
 		u := h.dialUDP(t, "10.77.0.2:53")

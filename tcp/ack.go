@@ -91,6 +91,9 @@ func (t *TCB) acknowledged(now Time, seg *Segment) {
 		t.windowFrom(seg)
 	}
 	rate := t.rate.sample(now, &news, t.rtt.min.get())
+	if rate.Rate > 0 && rate.Rate == t.rate.rate {
+		t.setTo(rateAppLimited, rate.AppLimited)
+	}
 	if t.cc == nil {
 		return
 	}
@@ -139,7 +142,10 @@ func (t *TCB) advance(now Time, ack Seq, news *ackNews) {
 		t.count.bytesAcked += uint64(n)
 	}
 	t.progress = now
-	t.retransmits = 0
+	if t.retransmits != 0 {
+		t.retransmits = 0
+		t.timeoutOver(now)
+	}
 }
 
 // measure takes a round trip from the acknowledgment (RFC 6298, section 3; RFC 7323,

@@ -49,6 +49,7 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 		return 0, err
 	}
 	n := min(len(p), t.writeRoom())
+	t.setTo(writerWaits, n < len(p))
 	if n > 0 {
 		t.sendBuf.Append(p[:n])
 		t.charge()

@@ -45,6 +45,9 @@ func (t *TCB) ecnArrives(seg *Segment) {
 	if seg.Flags.Has(CWR) {
 		t.clear(ecnEchoing)
 	}
+	if seg.ECT || seg.CE {
+		t.set(ecnSeen)
+	}
 	if seg.CE {
 		t.trouble().ceIn++
 		t.set(ecnEchoing | ackNow)
@@ -56,7 +59,13 @@ func (t *TCB) ecnArrives(seg *Segment) {
 // flight until now. Something sent after the reaction must have been acknowledged: the CWR
 // is on that, and until it arrives the echo is of the old mark.
 func (t *TCB) ecnEcho(now Time, seg *Segment, acked int) {
-	if !t.is(ecnOK) || seg.Flags&(ECE|SYN) != ECE || t.recovery.mode != recoveryNone || !t.snd.una.After(t.ecnPoint) {
+	if !t.is(ecnOK) || seg.Flags&(ECE|SYN) != ECE {
+		return
+	}
+	if acked > 0 {
+		t.trouble().bytesECE += uint64(acked)
+	}
+	if t.recovery.mode != recoveryNone || !t.snd.una.After(t.ecnPoint) {
 		return
 	}
 	t.ecnPoint = t.snd.nxt

@@ -86,6 +86,8 @@ type Segment struct {
 	GSOSize int
 	// CE: the packet that it came in had met congestion (RFC 3168, section 5).
 	CE bool
+	// ECT: it was ECN-capable, CE or not.
+	ECT bool
 	// Block is the memory that Payload lies in, when the TCB may have it. A TCB that
 	// takes it sets Block to nil and releases it when the payload has been read; one
 	// that does not has copied what it needs.

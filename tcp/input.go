@@ -8,7 +8,11 @@ package tcp
 // comes out of Next. seg is changed; see Segment.Block for who owns its memory.
 func (t *TCB) Segment(now Time, seg *Segment) {
 	t.lastRcv = now
-	t.count.segsIn += uint64(segments(len(seg.Payload), seg.GSOSize))
+	segs := uint64(segments(len(seg.Payload), seg.GSOSize))
+	t.count.segsIn += segs
+	if len(seg.Payload) > 0 {
+		t.count.dataSegsIn += segs
+	}
 	if t.observer != nil {
 		t.observeIn(now, seg)
 	}

@@ -27,7 +27,7 @@ func TestOptionsOfSynAck(t *testing.T) {
 	d.send(". 1 ack 1 <nop,nop,TS 78 " + itoa(int(d.lastTS)) + ">")
 	d.expectNothing()
 	i := d.info()
-	if !i.SACK || !i.Timestamps || !i.WindowScale || i.SndWndShift != 3 || i.SndMSS != 1400-12 || i.RcvMSS != 1460 {
+	if !i.SACK || !i.Timestamps || !i.WindowScale || i.SndWndShift != 3 || i.SndMSS != 1400-12 || i.AdvMSS != 1460 {
 		d.fail("agreed on %+v", i)
 	}
 }
@@ -96,8 +96,8 @@ func TestMSSIsAnnounced(t *testing.T) {
 	for _, mss := range []int{1460, 1440, 536, 9000 - 40, 65495} {
 		d := newDialogue(t, withMSS(mss))
 		d.openActive()
-		if d.info().RcvMSS != mss {
-			d.fail("Info says %d", d.info().RcvMSS)
+		if d.info().AdvMSS != mss {
+			d.fail("Info says %d", d.info().AdvMSS)
 		}
 	}
 }

@@ -40,6 +40,7 @@ func (t *TCB) Next(now Time, out *Out) bool {
 		return true
 	}
 	t.settle(now)
+	t.account(now)
 	t.timers.rest()
 	if t.cc != nil && t.unsent() == 0 && t.scoreboard.lostBytes == 0 && t.flight() < t.window() {
 		t.rate.limited(t.flight())
@@ -111,6 +112,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
 		t.scoreboard.resend(i, 1, 0, now, rateMark{})
 		t.emitSYN(now, out, t.synOptions(now), t.recovery.why)
+		t.countResent(out)
 		return true
 	}
 	if !t.state.Synchronized() {
@@ -149,7 +151,15 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	}
 	t.pace(now, n)
 	t.emit(now, out, run.start, n, opts, t.recovery.why)
+	t.countResent(out)
 	return true
+}
+
+// countResent counts a retransmission.
+func (t *TCB) countResent(out *Out) {
+	w := t.trouble()
+	w.retransSegs += uint64(segments(out.DataLen, out.GSOSize))
+	w.bytesRetrans += uint64(out.DataLen)
 }
 
 // nextProbe sends what the persist timer asks for: one octet that a closed window has
@@ -494,20 +504,14 @@ func (t *TCB) ackSent() {
 
 // sent counts a segment that leaves and tells the observer.
 func (t *TCB) sent(now Time, out *Out, why Why) {
-	t.lastSnd = now
+	segs := uint64(segments(out.DataLen, out.GSOSize))
 	if out.DataLen > 0 {
 		t.lastData = now
 		t.dataSaid(now)
+		t.count.dataSegsOut += segs
 	}
-	segs := uint64(segments(out.DataLen, out.GSOSize))
 	t.count.segsOut += segs
 	t.count.bytesSent += uint64(out.DataLen)
-	switch why {
-	case WhyRTO, WhyFastRetransmit, WhyPartialAck, WhyWindowOpened, WhyPeerRepeats, WhyRACK, WhyRescue, WhyTooBig, WhyFastOpen:
-		w := t.trouble()
-		w.retransSegs += segs
-		w.bytesRetrans += uint64(out.DataLen)
-	}
 	if t.observer != nil {
 		t.observeOut(now, out, why)
 	}

@@ -42,7 +42,10 @@ func (t *TCB) rackUpdate(now Time, news *ackNews) {
 		}
 	}
 	r.fack = news.fack
-	r.reordering = r.reordering || news.reordered
+	if news.reordered {
+		r.reordering = true
+		t.trouble().reorders++
+	}
 	// Step 4: a duplicate report shows that the window was too narrow.
 	if news.hasDSACK && (!r.inRound || t.snd.una.AtOrAfter(r.dsackRound)) {
 		r.inRound, r.dsackRound = true, t.snd.nxt

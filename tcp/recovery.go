@@ -212,8 +212,8 @@ func (t *TCB) retransmitTimeout(now Time) {
 	if t.troubled() && t.cc != nil {
 		t.blackHole(now)
 	}
+	t.countTimeout(now)
 	t.retransmits = min(t.retransmits+1, 250)
-	t.trouble().timeouts++
 	if t.state.Synchronized() && t.cc != nil {
 		t.lossTimeout(now)
 	} else {

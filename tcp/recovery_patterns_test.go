@@ -272,7 +272,7 @@ func TestTailLossPatterns(t *testing.T) {
 			if len(r.said) != 2 || !strings.HasSuffix(r.said[0], " 29001(1000)") || !strings.HasSuffix(r.said[1], " 28001(1000)") {
 				r.fail("sent %q, want the probe with segment 30 and then 29", r.said)
 			}
-			if i.TailProbes != 1 || i.Timeouts != 0 || i.FastRecovery != 1 || i.RetransSegs != 1 {
+			if i.TailProbes != 1 || i.Timeouts != 0 || i.FastRecovery != 1 || i.RetransSegs != 2 || i.BytesRetrans != 2000 {
 				r.fail("Info says %+v", i)
 			}
 		})

@@ -222,20 +222,37 @@ func (r *Request) Info(now Time) Info {
 	i := Info{
 		State: StateSynReceived, Local: ends.Local, Remote: ends.Remote, PassiveOpened: true,
 		ISS: r.iss, SndUna: r.iss, SndNxt: r.iss.Add(1), SndWnd: int(r.window),
-		IRS: r.irs, RcvNxt: r.rcvNxt(), RcvWnd: r.rcvWnd(), RcvMSS: int(r.mss),
+		IRS: r.irs, RcvNxt: r.rcvNxt(), RcvWnd: r.rcvWnd(),
+		RcvMSS: int(min(defaultMSS4, r.mss)), AdvMSS: int(r.mss), PathMTU: packetSize(r.mss, ends.Remote.Addr()),
 		WindowScale: r.is(requestWScale), Timestamps: r.is(requestTimestamps), SACK: r.is(requestSACK), ECN: r.is(requestECN),
 		Retransmits: int(r.retransmits), Troubled: r.Troubled(),
-		Timeouts: uint64(r.retransmits), Flight: 1,
+		Timeouts: uint64(r.retransmits), Backoff: int(r.retransmits), Flight: 1, Outstanding: 1, CAState: "open",
 		RTO:   backedOff(r.params.InitialRTO, r.retransmits, r.params.MaxRTO),
 		Timer: timerNames[timerRetransmit], Expires: max(0, r.deadline.Sub(now)),
-		LastRcv: now.Sub(r.lastRcv), LastSnd: now.Sub(r.sentAt),
+		LastRcv: now.Sub(r.lastRcv), LastDataRcv: -1, LastDataSnd: -1,
 		SegmentsIn: uint64(r.segsIn), SegmentsOut: uint64(r.segsOut), RetransSegs: uint64(r.repeats),
 		SendBuffer: r.params.SendBuffer, RecvBuffer: r.params.ReceiveBuffer,
+	}
+	if r.retransmits > 0 {
+		i.TimeoutRuns, i.TimedOut = 1, now.Sub(r.firstTimeout())
+	}
+	if r.repeats > 0 {
+		i.Resent = 1
 	}
 	if r.is(requestWScale) {
 		i.SndWndShift, i.RcvWndShift = r.shift, r.params.windowShift()
 	}
 	return i
+}
+
+// firstTimeout is when the timer of the SYN,ACK expired for the first time, by when it will
+// next.
+func (r *Request) firstTimeout() Time {
+	at := r.deadline
+	for n := r.retransmits; n > 0; n-- {
+		at = at.Add(-backedOff(r.params.InitialRTO, n, r.params.MaxRTO))
+	}
+	return at
 }
 
 // rcvNxt is RCV.NXT.
@@ -451,16 +468,18 @@ func (t *TCB) OpenRequest(now Time, s Setup, r *Request) {
 	t.record().sent(sentRun{start: r.iss, end: r.iss.Add(1), at: r.sentAt, rate: t.sendMark(r.sentAt)}, t.sendMSS())
 	t.snd.nxt = r.iss.Add(1)
 	t.timers.arm(timerRetransmit, r.deadline)
-	t.lastSnd = r.sentAt
 	t.count.segsIn, t.count.segsOut = uint64(r.segsIn), uint64(r.segsOut)
 	if r.repeats > 0 || r.is(requestCookie) {
 		t.scoreboard.resend(0, 1, 0, r.sentAt, rateMark{}) // Karn: nothing is measured by it
 	}
 	if r.repeats > 0 {
 		w := t.trouble()
-		w.retransSegs, w.timeouts = uint64(r.repeats), uint32(r.retransmits)
+		w.retransSegs, w.timeouts = uint64(r.repeats), uint64(r.retransmits)
 	}
 	if r.retransmits > 0 {
+		w := t.trouble()
+		w.timeoutRuns = 1
+		t.watch(&w.timedOut, r.firstTimeout(), timingOut)
 		t.set(synRetransmitted)
 		t.retransmits, t.rtt.backoff = r.retransmits, r.retransmits
 	}

@@ -305,6 +305,16 @@ func (s *scoreboard) loseLast(mss int, fin Seq, finSent bool) bool {
 	return false
 }
 
+// resentBytes is how much is in flight that was sent before.
+func (s *scoreboard) resentBytes() (n int) {
+	for i := range s.all() {
+		if r := &s.runs[s.head+i]; r.state == inFlight && r.retx > 0 {
+			n += r.len()
+		}
+	}
+	return n
+}
+
 // firstLost is the index of the first lost run, or -1.
 func (s *scoreboard) firstLost() int {
 	if s.lostBytes == 0 {

@@ -29,7 +29,7 @@
 //	pmtu.go                            RFC 1191, 8201, 4821, 5927: what the path carries
 //	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
 //	timewait.go challenge.go           RFC 6191, 1337; RFC 5961
-//	info.go events.go                  what an observer may see
+//	info.go account.go events.go       what an observer may see
 //
 // The package refuses to read a clock, to lock, to start a goroutine and to know IP:
 // checksums, addresses beyond equality and the path are its driver's.
@@ -115,9 +115,12 @@ type TCB struct {
 	snd sendVars
 	rcv recvVars
 
-	state State
-	flags condition
-	err   error // why the connection ended; nil after an orderly end
+	state        State
+	retransmits  uint8 // of the segment at SND.UNA, without progress
+	probes       uint8 // zero-window or keep-alive probes without an answer
+	persistCount uint8 // zero-window probes since the window closed
+	flags        condition
+	err          error // why the connection ended; nil after an orderly end
 
 	mss      uint16 // what we announce
 	maxGSO   uint32
@@ -136,6 +139,7 @@ type TCB struct {
 	rack       rackState
 	mend       *mend // nil before the first loss
 	unanswered int32 // bytes delivered by ACKs since Next was asked last
+	rcvSpace   int32 // bytes that the reader took in the last round trip that was measured
 	rtt        rttEstimator
 	rate       rateCounter
 	cc         Congestion
@@ -145,27 +149,24 @@ type TCB struct {
 	tune       receiveTuning
 	tried      *bufferTrials // nil until a buffer seems small on a short path
 
-	delack       delayedAck
-	timers       timers
-	own          *settings       // nil: none
-	extra        *extras         // nil: all defaults
-	fast         *fastOpen       // nil: opened as usual
-	lastRcv      Time            // when a segment last arrived
-	lastSnd      Time            // when one was last sent
-	lastData     Time            // when data was last sent
-	progress     Time            // when the peer last acknowledged something, or had nothing to
-	challenges   *challengeLimit // nil before the first
-	replies      *replies        // resets that wait to be sent; nil: none
-	retransmits  uint8           // of the segment at SND.UNA, without progress
-	probes       uint8           // zero-window or keep-alive probes without an answer
-	persistCount uint8           // zero-window probes since the window closed
+	delack     delayedAck
+	timers     timers
+	own        *settings       // nil: none
+	extra      *extras         // nil: all defaults
+	fast       *fastOpen       // nil: opened as usual
+	lastRcv    Time            // when a segment last arrived
+	lastData   Time            // when data was last sent; 0: never
+	progress   Time            // when the peer last acknowledged something, or had nothing to
+	challenges *challengeLimit // nil before the first
+	replies    *replies        // resets that wait to be sent; nil: none
 
 	count counters
-	woes  *woes // nil before the first
+	busy  stopwatch // runs while something written is not acknowledged
+	woes  *woes     // nil before the first
 }
 
 // condition is a set of facts about a connection that are true or not.
-type condition uint32
+type condition uint64
 
 const (
 	passiveOpen      condition = 1 << iota // came from LISTEN (MUST-11)
@@ -197,6 +198,13 @@ const (
 	fixedReceive                           // likewise
 	urgent                                 // RCV.UP is ahead of the reader
 	readerWaits                            // Read has found nothing: the reader will be back
+	writerWaits                            // the send buffer did not take all of the last Write
+	sendBusy                               // TCB.busy runs
+	windowLimited                          // woes.windowLimited runs
+	bufferLimited                          // woes.bufferLimited runs
+	timingOut                              // woes.timedOut runs: no progress since a timeout
+	rateAppLimited                         // the newest rate was sampled while the application set it
+	ecnSeen                                // a packet of the peer's was ECN-capable
 )
 
 func (t *TCB) is(c condition) bool { return t.flags&c != 0 }
@@ -216,13 +224,17 @@ func (t *TCB) setTo(c condition, on bool) {
 type counters struct {
 	bytesSent, bytesAcked, bytesReceived uint64
 	segsIn, segsOut                      uint64
+	dataSegsIn, dataSegsOut              uint64
 }
 
 // woes are those of them that many connections never need.
 type woes struct {
 	bytesRetrans, retransSegs                            uint64
-	timeouts, fastRecoveries, dupAcks, outOfOrder, dupIn uint32
-	tlps, undos, dsacksIn, ceIn                          uint32
+	timeouts, fastRecoveries, dupAcks, outOfOrder, dupIn uint64
+	tlps, undos, dsacksIn, reorders, ceIn, bytesECE      uint64
+
+	timeoutRuns                            uint64 // timeouts in a row count once
+	timedOut, windowLimited, bufferLimited stopwatch
 }
 
 // trouble is t.woes, made if need be.
@@ -245,7 +257,6 @@ func (t *TCB) setup(now Time, s Setup) {
 		sendLimit: int32(s.Params.SendBuffer),
 		recvLimit: int32(s.Params.ReceiveBuffer),
 		lastRcv:   now,
-		lastSnd:   now,
 		progress:  now,
 
 		scoreboard: &nothingSent,
@@ -322,6 +333,8 @@ func (t *TCB) end(now Time, err error, why Why) {
 		t.recvBuf.Clear()
 	}
 	t.timers.stopAll()
+	t.account(now)
+	t.timeoutOver(now)
 	t.clear(ackNow | ackSoon | updateWindow | probeDue | keepAliveDue)
 	t.move(now, StateClosed, why)
 }

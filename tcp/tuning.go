@@ -34,7 +34,7 @@ func (t *TCB) tuneReceiveBuffer(now Time, n int) {
 		return
 	}
 	want := 2*int(u.taken) + 16*int(t.mss)
-	u.taken, u.since = 0, now
+	t.rcvSpace, u.taken, u.since = u.taken, 0, now
 	switch {
 	case fixed || want <= int(t.recvLimit):
 	case t.shortPath():

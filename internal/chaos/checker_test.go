@@ -417,7 +417,7 @@ func (c *checker) checkTimers() {
 func (c *checker) checkStall() {
 	i, s := &c.info, &c.inside
 	if open := i.State == tcp.StateEstablished || i.State == tcp.StateFinWait1 || i.State == tcp.StateFinWait2; open &&
-		i.ReceiveQueue == 0 && i.RcvNxt == s.acked && !c.app.shutRead && i.RcvWnd < min(i.RcvMSS, i.RecvBuffer/4) && uint64(i.RcvWnd) <= 2*i.BytesReceived && c.budget == nil {
+		i.ReceiveQueue == 0 && i.RcvNxt == s.acked && !c.app.shutRead && i.RcvWnd < min(i.AdvMSS, i.RecvBuffer/4) && uint64(i.RcvWnd) <= 2*i.BytesReceived && c.budget == nil {
 		c.fail(11, "%s: nothing waits for the reader, and the peer knows of a window of %d: %+v", c.name, i.RcvWnd, *i)
 	}
 	if s.frto == frtoProbe && i.UnsentQueue > 0 {

@@ -113,7 +113,7 @@ func connFacts(i *tcp.Info) []fact {
 
 // options says what the SYNs agreed on.
 func options(i *tcp.Info) string {
-	words := []string{fmt.Sprintf("MSS %d as we announced it", i.RcvMSS)}
+	words := []string{fmt.Sprintf("MSS %d as we announced it", i.AdvMSS)}
 	if i.WindowScale {
 		words = append(words, fmt.Sprintf("window scale 2^%d yours and 2^%d ours", i.SndWndShift, i.RcvWndShift))
 	}

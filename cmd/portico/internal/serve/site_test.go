@@ -24,7 +24,7 @@ import (
 
 var testInfo = tcp.Info{
 	State: tcp.StateEstablished, Local: netip.MustParseAddrPort("10.77.0.2:80"), Remote: netip.MustParseAddrPort("10.77.0.1:40112"),
-	SRTT: 113 * time.Microsecond, RTO: 204 * time.Millisecond, Cwnd: 14480, SndMSS: 1448, RcvMSS: 1460,
+	SRTT: 113 * time.Microsecond, RTO: 204 * time.Millisecond, Cwnd: 14480, SndMSS: 1448, AdvMSS: 1460,
 	WindowScale: true, SndWndShift: 7, RcvWndShift: 8, Timestamps: true, SACK: true, IRS: 1000, ISS: 2000,
 }
 

@@ -168,60 +168,167 @@ func (f Filter) peer(a netip.AddrPort, network string) string {
 	return f.address(a, network)
 }
 
-// Internals is what TCP knows of a connection, in the words of ss -i: times in
-// milliseconds, windows in segments as there, sizes in bytes.
+// Internals is what TCP knows of a connection, in the words and the order of ss -i: times
+// in milliseconds, what is under way in segments as there, other sizes in bytes. What has
+// not happened is left out. The last word, timer, is what ss -o tells.
 func Internals(i *view.Info) string {
-	var w []string
-	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
-	if i.Timestamps {
-		add("ts")
-	}
-	if i.SACK {
-		add("sack")
-	}
-	add("%s", i.Congestion)
-	if i.WindowScale {
-		add("wscale:%d,%d", i.SndWndShift, i.RcvWndShift)
-	}
-	add("rto:%s", ms(i.RTO))
-	if i.SRTT > 0 {
-		add("rtt:%s/%s", ms(i.SRTT), ms(i.RTTVar))
-	}
-	add("mss:%d", i.SndMSS)
-	add("rcvmss:%d", i.RcvMSS)
-	mss := max(1, i.SndMSS)
-	add("cwnd:%d", i.Cwnd/mss)
-	if i.Ssthresh < tcp.MaxWindow {
-		add("ssthresh:%d", i.Ssthresh/mss)
-	}
-	count := func(name string, n uint64) {
-		if n > 0 {
-			add("%s:%d", name, n)
-		}
-	}
-	count("bytes_sent", i.BytesSent)
-	count("bytes_retrans", i.BytesRetrans)
-	count("bytes_acked", i.BytesAcked)
-	count("bytes_received", i.BytesReceived)
-	count("segs_out", i.SegmentsOut)
-	count("segs_in", i.SegmentsIn)
-	add("lastsnd:%d", i.LastSnd.Milliseconds())
-	add("lastrcv:%d", i.LastRcv.Milliseconds())
-	count("unacked", uint64(max(0, i.Flight+mss-1)/mss))
-	if i.RetransSegs > 0 {
-		add("retrans:%d/%d", i.Retransmits, i.RetransSegs)
-	}
-	count("reord_in", i.OutOfOrderIn)
-	add("rcv_wnd:%d", i.RcvWnd)
-	add("snd_wnd:%d", i.SndWnd)
-	if i.MinRTT > 0 {
-		add("minrtt:%s", ms(i.MinRTT))
-	}
+	var w words
+	w.agreed(i)
+	w.windows(i)
+	w.counters(i)
+	w.rates(i)
+	w.flight(i)
+	w.receiver(i)
 	if i.Timer != "" {
-		add("timer:(%s,%sms)", i.Timer, ms(i.Expires))
+		w.add("timer:(%s,%sms)", i.Timer, ms(i.Expires))
 	}
 	return strings.Join(w, " ")
 }
+
+// words are those of one line.
+type words []string
+
+func (w *words) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+
+// flag adds a name if it holds, count one with a number that is not 0, span one with a time.
+func (w *words) flag(name string, on bool) {
+	if on {
+		w.add("%s", name)
+	}
+}
+
+func (w *words) count(name string, n uint64) {
+	if n > 0 {
+		w.add("%s:%d", name, n)
+	}
+}
+
+func (w *words) span(name string, d time.Duration) {
+	if d > 0 {
+		w.add("%s:%s", name, ms(d))
+	}
+}
+
+// agreed is what the handshake has agreed upon.
+func (w *words) agreed(i *view.Info) {
+	w.flag("ts", i.Timestamps)
+	w.flag("sack", i.SACK)
+	w.flag("ecn", i.ECN)
+	w.flag("ecnseen", i.ECNSeen)
+	if i.Congestion != "" {
+		w.add("%s", i.Congestion)
+	}
+	if i.WindowScale {
+		w.add("wscale:%d,%d", i.SndWndShift, i.RcvWndShift)
+	}
+}
+
+// windows are the timers, the sizes of segments and the congestion window.
+func (w *words) windows(i *view.Info) {
+	w.span("rto", i.RTO)
+	w.count("backoff", uint64(i.Backoff))
+	if i.SRTT > 0 {
+		w.add("rtt:%s/%s", ms(i.SRTT), ms(i.RTTVar))
+	}
+	w.span("ato", i.ATO)
+	w.add("mss:%d", i.SndMSS)
+	w.add("pmtu:%d", i.PathMTU)
+	w.add("rcvmss:%d", i.RcvMSS)
+	advMSS := i.AdvMSS
+	if i.Timestamps {
+		advMSS -= 12 // as Linux has it: without the option of every segment
+	}
+	w.add("advmss:%d", advMSS)
+	w.count("cwnd", segments(i, i.Cwnd))
+	if i.Ssthresh < tcp.MaxWindow {
+		w.count("ssthresh", segments(i, i.Ssthresh))
+	}
+}
+
+func (w *words) counters(i *view.Info) {
+	w.count("bytes_sent", i.BytesSent)
+	w.count("bytes_retrans", i.BytesRetrans)
+	w.count("bytes_acked", i.BytesAcked)
+	w.count("bytes_received", i.BytesReceived)
+	w.count("segs_out", i.SegmentsOut)
+	w.count("segs_in", i.SegmentsIn)
+	w.count("data_segs_out", i.DataSegsOut)
+	w.count("data_segs_in", i.DataSegsIn)
+}
+
+// rates are how fast, since when, and what the sender has spent its time on.
+func (w *words) rates(i *view.Info) {
+	if i.SRTT > 0 && i.Cwnd > 0 {
+		w.add("send %s", bps(float64(i.Cwnd)/i.SRTT.Seconds()))
+	}
+	for _, age := range []struct {
+		name string
+		d    time.Duration
+	}{{"lastsnd", i.LastDataSnd}, {"lastrcv", i.LastDataRcv}, {"lastack", i.LastRcv}} {
+		if age.d >= time.Millisecond {
+			w.add("%s:%d", age.name, age.d.Milliseconds())
+		}
+	}
+	if i.PacingRate > 0 {
+		w.add("pacing_rate %s", bps(i.PacingRate))
+	}
+	if i.DeliveryRate > 0 {
+		w.add("delivery_rate %s", bps(i.DeliveryRate))
+	}
+	w.count("delivered", segments(i, int(i.Delivered)))
+	w.count("delivered_ce", segments(i, int(i.DeliveredCE)))
+	w.flag("app_limited", i.AppLimited)
+	if busy := i.Busy.Milliseconds(); busy > 0 {
+		w.add("busy:%dms", busy)
+		w.share("rwnd_limited", i.WindowLimited, i.Busy)
+		w.share("sndbuf_limited", i.BufferLimited, i.Busy)
+	}
+}
+
+// share adds a part of a time and how much of the whole it is.
+func (w *words) share(name string, part, whole time.Duration) {
+	if part >= time.Millisecond {
+		w.add("%s:%dms(%.1f%%)", name, part.Milliseconds(), 100*float64(part)/float64(whole))
+	}
+}
+
+// flight is what has been sent and is not acknowledged, and what was repaired.
+func (w *words) flight(i *view.Info) {
+	w.count("unacked", segments(i, i.Outstanding))
+	if i.RetransSegs > 0 {
+		w.add("retrans:%d/%d", segments(i, i.Resent), i.RetransSegs)
+	}
+	w.count("lost", segments(i, i.Lost))
+	w.count("sacked", segments(i, i.Sacked))
+	w.count("dsack_dups", i.DSACKsIn)
+	w.count("reord_seen", i.Reorders)
+}
+
+// receiver is what we know as the receiver, and both windows.
+func (w *words) receiver(i *view.Info) {
+	w.span("rcv_rtt", i.RcvRTT)
+	w.count("rcv_space", uint64(i.RcvSpace))
+	w.count("rcv_ssthresh", uint64(i.RecvBuffer))
+	w.count("notsent", uint64(i.UnsentQueue))
+	w.span("minrtt", i.MinRTT)
+	w.count("rcv_ooopack", i.OutOfOrderIn)
+	w.count("snd_wnd", uint64(i.SndWnd))
+	w.count("rcv_wnd", uint64(i.RcvWnd))
+	if i.Timeouts > 0 {
+		// ss does not print tcpi_total_rto and what belongs to it.
+		w.add("total_rto:%d/%d", i.Timeouts, i.TimeoutRuns)
+		w.span("total_rto_time", i.TimedOut)
+	}
+}
+
+// segments is how many of our segments n bytes are.
+func segments(i *view.Info, n int) uint64 {
+	mss := max(1, i.SndMSS)
+	return uint64((n + mss - 1) / mss)
+}
+
+// bps writes a rate of bytes per second as ss does, in bits.
+func bps(rate float64) string { return strconv.FormatFloat(8*rate, 'f', 0, 64) + "bps" }
 
 // ms writes a time in milliseconds as ss does: to three places, without zeros at the
 // end.

@@ -16,11 +16,16 @@ var any6 = netip.IPv6Unspecified()
 func conn(state tcp.State, local, remote string) view.Connection {
 	return view.Connection{Serial: 1, Info: view.NewInfo(tcp.Info{
 		State: state, Local: netip.MustParseAddrPort(local), Remote: netip.MustParseAddrPort(remote),
-		SndMSS: 1448, RcvMSS: 1460, SndWndShift: 7, RcvWndShift: 8, WindowScale: true, Timestamps: true, SACK: true,
+		SndMSS: 1448, RcvMSS: 536, AdvMSS: 1460, PathMTU: 1500, SndWndShift: 7, RcvWndShift: 8, WindowScale: true, Timestamps: true, SACK: true,
 		SRTT: 100 * time.Microsecond, RTTVar: 50 * time.Microsecond, MinRTT: 80 * time.Microsecond, RTO: 204 * time.Millisecond,
-		Congestion: "newreno", Cwnd: 14480, Ssthresh: 2 * 1448, Flight: 1449,
-		SendQueue: 1500, ReceiveQueue: 3, RcvWnd: 65535, SndWnd: 64256,
-		BytesSent: 3000, BytesAcked: 1500, BytesReceived: 82, BytesRetrans: 10, SegmentsIn: 4, SegmentsOut: 5, RetransSegs: 2, Retransmits: 1,
+		ATO: 40 * time.Millisecond, RcvRTT: 1500 * time.Microsecond, RcvSpace: 29200, RecvBuffer: 1 << 20,
+		Congestion: "newreno", Cwnd: 14480, Ssthresh: 2 * 1448, Flight: 1449, Outstanding: 2897, Sacked: 1448, Lost: 1, Resent: 1,
+		SendQueue: 1500, UnsentQueue: 7, ReceiveQueue: 3, RcvWnd: 65535, SndWnd: 64256, Backoff: 1,
+		BytesSent: 3000, BytesAcked: 1500, BytesReceived: 82, BytesRetrans: 10, SegmentsIn: 4, SegmentsOut: 5, DataSegsIn: 1, DataSegsOut: 3,
+		RetransSegs: 2, Retransmits: 1, DSACKsIn: 1, Reorders: 4, OutOfOrderIn: 6, Timeouts: 3, TimeoutRuns: 2, TimedOut: 700 * time.Millisecond,
+		LastDataSnd: 12 * time.Millisecond, LastDataRcv: -1, LastRcv: 3 * time.Millisecond,
+		PacingRate: 1e6, DeliveryRate: 125000, AppLimited: true, Delivered: 1501, ECN: true, ECNSeen: true, DeliveredCE: 1000,
+		Busy: 200 * time.Millisecond, WindowLimited: 50 * time.Millisecond, BufferLimited: 3 * time.Millisecond,
 		Timer: "retransmit", Expires: 150 * time.Millisecond,
 	})}
 }
@@ -41,9 +46,12 @@ func sockets() view.Sockets {
 }
 
 func TestTableIsThatOfSS(t *testing.T) {
-	const info = "\t ts sack newreno wscale:7,8 rto:204 rtt:0.1/0.05 mss:1448 rcvmss:1460 cwnd:10 ssthresh:2 bytes_sent:3000" +
-		" bytes_retrans:10 bytes_acked:1500 bytes_received:82 segs_out:5 segs_in:4 lastsnd:0 lastrcv:0 unacked:2 retrans:1/2" +
-		" rcv_wnd:65535 snd_wnd:64256 minrtt:0.08 timer:(retransmit,150ms)\n"
+	const info = "\t ts sack ecn ecnseen newreno wscale:7,8 rto:204 backoff:1 rtt:0.1/0.05 ato:40 mss:1448 pmtu:1500 rcvmss:536 advmss:1448" +
+		" cwnd:10 ssthresh:2 bytes_sent:3000 bytes_retrans:10 bytes_acked:1500 bytes_received:82 segs_out:5 segs_in:4" +
+		" data_segs_out:3 data_segs_in:1 send 1158400000bps lastsnd:12 lastack:3 pacing_rate 8000000bps delivery_rate 1000000bps" +
+		" delivered:2 delivered_ce:1 app_limited busy:200ms rwnd_limited:50ms(25.0%) sndbuf_limited:3ms(1.5%) unacked:3 retrans:1/2" +
+		" lost:1 sacked:1 dsack_dups:1 reord_seen:4 rcv_rtt:1.5 rcv_space:29200 rcv_ssthresh:1048576 notsent:7 minrtt:0.08" +
+		" rcv_ooopack:6 snd_wnd:64256 rcv_wnd:65535 total_rto:3/2 total_rto_time:700 timer:(retransmit,150ms)\n"
 	for name, c := range map[string]struct {
 		filter Filter
 		want   string
