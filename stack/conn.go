@@ -50,6 +50,7 @@ type Conn struct {
 	touched   bool // an engine will settle it after its batch
 	writing   bool // a Write, which may wait halfway, is in progress
 	closed    bool // the application has closed it; it may linger
+	starving  bool // it is among the stack's starved
 	draining  bool // Shutdown would wait for it
 	gone      bool // out of all tables
 }
@@ -161,6 +162,10 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 	if c.tcb.State() == tcp.StateTimeWait {
 		c.drained()
 	}
+	if c.tcb.Starved() && !c.starving {
+		c.starving = true
+		c.stack().starved.add(c)
+	}
 	if d := c.tcb.Deadline(); d < c.alarm {
 		c.alarm = d
 		c.stack().timers.set(c, d)
@@ -174,6 +179,9 @@ func (c *Conn) leave() {
 	}
 	c.gone = true
 	c.drained()
+	if c.starving {
+		c.stack().starved.remove(c)
+	}
 	c.stack().conns.Delete(c.key(), c)
 	c.stack().timers.remove(c)
 	c.extra.readers()

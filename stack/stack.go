@@ -56,6 +56,7 @@ type Stack struct {
 	forwarder  forwarder
 	fastOpens  fastOpens
 	timers     timers
+	starved    starved
 	errorRate  errorRate
 	paths      paths
 	reassembly reassembly
@@ -110,6 +111,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 		s.resolver = ResolverFunc(noResolver)
 	}
 	s.timers.init()
+	s.starved.init(cfg.TCP.Budget)
 	s.drain.init()
 	s.paths.init()
 	s.reassembly.init(s)
@@ -219,6 +221,7 @@ func (s *Stack) stop(cause error) bool {
 	s.device.dev.Close()
 	s.running.Wait()
 	s.abortAll() // what the engines took in meanwhile
+	s.starved.stop()
 	close(s.done)
 	return true
 }

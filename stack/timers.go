@@ -91,6 +91,8 @@ func (s *Stack) runTimers() {
 		select {
 		case <-expired:
 		case <-s.timers.wake:
+		case <-s.starved.freed:
+			s.relieveStarved(box)
 		case <-s.stopped:
 			return
 		}

@@ -22,7 +22,8 @@ type Params struct {
 	SendBufferMax, ReceiveBufferMax int
 	// Budget is the memory that all connections that share it may hold; nil: no limit.
 	// When three quarters are held windows stop to grow, when all is they shrink as
-	// the peers use them up. What was acknowledged is never dropped.
+	// the peers use them up. What was acknowledged is never dropped. See TCB.Relieve for
+	// how peers learn that there is memory again.
 	Budget *Budget
 
 	// Congestion makes the controller of each connection. Default CUBIC.

@@ -199,6 +199,7 @@ const (
 	urgent                                 // RCV.UP is ahead of the reader
 	readerWaits                            // Read has found nothing: the reader will be back
 	writerWaits                            // the send buffer did not take all of the last Write
+	starved                                // the last window was small because the budget is spent
 	sendBusy                               // TCB.busy runs
 	windowLimited                          // woes.windowLimited runs
 	bufferLimited                          // woes.bufferLimited runs

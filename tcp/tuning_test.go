@@ -283,3 +283,80 @@ func TestZeroWindowStillTakesACKsAndResets(t *testing.T) {
 	d.overheard()
 	d.expectState(tcp.StateClosed)
 }
+
+// TestRelievedConnectionOpensItsWindowAtOnce: the budget was spent, the peer has used up its
+// window and waits; when memory is given back Relieve tells it so, once, and only then.
+func TestRelievedConnectionOpensItsWindowAtOnce(t *testing.T) {
+	budget := tcp.NewBudget(1 << 20)
+	budget.Add(1 << 20)
+	d := established(t, withPeer(func(p *peer) { p.wscale = 7 }),
+		withParams(tcp.Params{ReceiveBuffer: 256 << 10, Budget: budget}))
+	relieve := func() { d.call("Relieve", func() { d.tcb.Relieve() }) }
+	if d.tcb.Starved() {
+		d.fail("starved from the beginning")
+	}
+	d.tcb.SetQuickAck(d.now, false) // each ACK may round the window up
+	sent := d.pour(0, 2920)
+	relieve()
+	d.expectNothing()
+	for before := -1; sent != before; {
+		before, sent = sent, d.pour(sent, 1<<20)
+	}
+	d.wait(delack)
+	d.overheard()
+	if sent > 66<<10 || d.edgeLeft(sent) >= 1460 || !d.tcb.Starved() {
+		d.fail("%d bytes sent, a window of %d, starved: %v", sent, d.edgeLeft(sent), d.tcb.Starved())
+	}
+	relieve() // nothing has been given back
+	d.expectNothing()
+	d.wait(time.Minute)
+	budget.Add(-1 << 20)
+	relieve()
+	d.expect(". 1 ack " + itoa(1+sent))
+	if left := d.edgeLeft(sent); left < 16*1460 || d.tcb.Starved() {
+		d.fail("the window is %d, starved: %v", left, d.tcb.Starved())
+	}
+	relieve()
+	d.expectNothing()
+}
+
+// TestFullBufferIsNotStarved: what the reader leaves shuts the window, and no budget opens
+// it.
+func TestFullBufferIsNotStarved(t *testing.T) {
+	budget := tcp.NewBudget(1 << 20)
+	d := established(t, withParams(tcp.Params{ReceiveBuffer: 8 << 10, Budget: budget}))
+	budget.Add(1 << 20)
+	sent := d.pour(0, 1<<20)
+	d.wait(delack)
+	d.overheard()
+	if d.tcb.Starved() {
+		d.fail("starved, and the buffer is full after %d bytes", sent)
+	}
+	budget.Add(-1 << 20)
+	d.call("Relieve", func() { d.tcb.Relieve() })
+	d.expectNothing()
+}
+
+// TestReaderOfAFullBufferIsStarved: the buffer was full, and when the reader has made room
+// the budget is spent: its recovery opens the window.
+func TestReaderOfAFullBufferIsStarved(t *testing.T) {
+	budget := tcp.NewBudget(1 << 20)
+	d := established(t, withParams(tcp.Params{ReceiveBuffer: 64 << 10, Budget: budget}))
+	sent := 0
+	for before := -1; sent != before; {
+		before, sent = sent, d.pour(sent, 1<<20)
+	}
+	d.wait(delack)
+	d.overheard()
+	budget.Add(1 << 20)
+	d.take(40_000)
+	d.expectNothing()
+	if !d.tcb.Starved() {
+		d.fail("not starved, and only the budget keeps the window shut")
+	}
+	budget.Add(-1 << 20)
+	d.call("Relieve", func() { d.tcb.Relieve() })
+	if d.overheard(); d.edgeLeft(sent) < 30_000 {
+		d.fail("the window is %d", d.edgeLeft(sent))
+	}
+}

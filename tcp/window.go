@@ -24,10 +24,7 @@ func (t *TCB) rcvWnd() int { return max(0, t.rcv.adv.Sub(t.rcv.nxt)) }
 // roomForPeer is how much more the buffer could take now, as far as the window field
 // can say it.
 func (t *TCB) roomForPeer() int {
-	room := int(t.recvLimit)
-	if !t.is(readShut) {
-		room -= t.recvBuf.Len()
-	}
+	room := t.ownRoom()
 	switch {
 	case !t.params.Budget.Short():
 	case !t.params.Budget.Spent():
@@ -38,6 +35,14 @@ func (t *TCB) roomForPeer() int {
 		room = 0
 	}
 	return min(max(0, room), 65535<<t.rcv.shift)
+}
+
+// ownRoom is how much more the buffer could take if the budget had no end.
+func (t *TCB) ownRoom() int {
+	if t.is(readShut) {
+		return int(t.recvLimit)
+	}
+	return int(t.recvLimit) - t.recvBuf.Len()
 }
 
 // windowStep is the least by which the right edge moves (RFC 9293, 3.8.6.2.2, MUST-39).
@@ -65,17 +70,42 @@ func (t *TCB) advertise() uint16 {
 		}
 	}
 	field = min(field, 65535)
+	step := t.windowStep()
+	t.setTo(starved, field*unit < step && t.ownRoom() >= have+step)
 	t.rcv.adv = laterSeq(t.rcv.adv, t.rcv.nxt.Add(field*unit))
 	return uint16(field)
+}
+
+// Starved reports whether the peer has a window of next to nothing only because the budget
+// is spent. When memory has been given back the driver is to call Relieve: the peer would
+// find out only by its next probe, which may be two minutes away.
+func (t *TCB) Starved() bool { return t.is(starved) }
+
+// Relieve tells the peer of a Starved connection that there is memory again, if there is.
+func (t *TCB) Relieve() {
+	if !t.is(starved) || t.params.Budget.Spent() {
+		return
+	}
+	t.clear(starved)
+	if t.receiving() && t.roomForPeer() >= t.rcvWnd()+t.windowStep() {
+		t.set(updateWindow)
+	}
+}
+
+// receiving reports whether the peer may still send data.
+func (t *TCB) receiving() bool {
+	switch t.state {
+	case StateEstablished, StateFinWait1, StateFinWait2:
+		return true
+	}
+	return false
 }
 
 // readerMadeRoom is called when the application has read: it decides whether the peer
 // should hear of the room at once. The steps are larger than the RFC's least: as on Linux
 // the window must double, so that a fast reader does not answer every segment twice.
 func (t *TCB) readerMadeRoom() {
-	switch t.state {
-	case StateEstablished, StateFinWait1, StateFinWait2:
-	default:
+	if !t.receiving() {
 		return
 	}
 	limit := min(int(t.recvLimit), 65535<<t.rcv.shift)
@@ -86,7 +116,10 @@ func (t *TCB) readerMadeRoom() {
 	// The 64 KiB of a handshake are enough for a peer that has sent little: the next ACK
 	// offers the rest, and a short exchange costs no segment more.
 	young := uint64(t.rcvWnd()) > max(16<<10, 2*t.count.bytesReceived)
-	if t.roomForPeer()-t.rcvWnd() >= step && !young {
+	have, room := t.rcvWnd(), t.roomForPeer()
+	if room-have >= step && !young {
 		t.set(updateWindow)
 	}
+	least := t.windowStep()
+	t.setTo(starved, have < least && room < have+least && t.ownRoom() >= have+least)
 }
