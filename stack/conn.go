@@ -213,6 +213,7 @@ func (c *Conn) tick(now mono.Time, box *outbox) {
 	}
 	now = c.at(now)
 	if c.tcb.Deadline() <= now {
+		c.heedPaths(now, c.tcb.Ends().Remote.Addr()) // before a timeout decides how much goes again
 		before := c.tcb.Troubled()
 		c.tcb.Tick(now)
 		if !before && c.tcb.Troubled() {
