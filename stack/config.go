@@ -46,6 +46,10 @@ type Config struct {
 	Logger *slog.Logger
 	// TTL is the time to live or hop limit of what is sent. Default 64.
 	TTL uint8
+	// DSCP is the differentiated services code point of what new connections and UDP sockets
+	// send, and of resets, 0 to 63 (RFC 2474). Default 0. See Conn.SetDSCP, UDPConn.SetTOS
+	// and ListenConfig.
+	DSCP uint8
 	// Backlog is how many connections a Listener holds that have not been accepted. SYNs
 	// beyond are dropped, and the peer tries again. As many more may be in their
 	// handshake; SYNs beyond those are answered by SYN cookies (RFC 4987), which cost no
@@ -85,6 +89,9 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	}
 	if c.TTL == 0 {
 		c.TTL = ip.DefaultTTL
+	}
+	if c.DSCP > maxDSCP {
+		return c, fmt.Errorf("stack: DSCP is %d; it must be 0 to %d", c.DSCP, maxDSCP)
 	}
 	if c.Backlog == 0 {
 		c.Backlog = defaultBacklog

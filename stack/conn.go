@@ -43,7 +43,7 @@ type Conn struct {
 	ttl, dscp uint8           // of what is sent; 0: the stack's TTL
 	dscpIn    uint8           // of the packet that came last
 	mayCut    bool            // the path is narrower than packets are made for
-	held      bool            // Dialer.Control has it: nothing leaves yet
+	held      bool            // a Control function has it: nothing leaves yet
 	passive   bool
 	deferred  bool // the SYN waits for the first Write
 	fast      bool // opened by Fast Open, and the handshake is not complete
@@ -57,7 +57,7 @@ type Conn struct {
 
 // newConn returns a connection that nobody else knows of yet.
 func newConn(s *Stack, n network, r route, serial uint64) *Conn {
-	return &Conn{network: n, via: r.via, lane: r.lane, serial: serial, alarm: mono.Never}
+	return &Conn{network: n, via: r.via, lane: r.lane, dscp: s.cfg.DSCP, serial: serial, alarm: mono.Never}
 }
 
 func (c *Conn) stack() *Stack { return c.via.stack }

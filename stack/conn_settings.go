@@ -12,6 +12,12 @@ import (
 // dscpShift is where the DSCP stands in the TOS octet or traffic class (RFC 2474).
 const dscpShift = 2
 
+// maxDSCP is the largest code point.
+const maxDSCP = 63
+
+// tos is the TOS octet or traffic class of what has no setting of its own.
+func (s *Stack) tos() uint8 { return s.cfg.DSCP << dscpShift }
+
 // route is the way that the connection's packets take.
 func (c *Conn) route() route {
 	return route{via: c.via, lane: c.lane, ttl: c.ttl, tos: c.dscp << dscpShift, mayCut: c.mayCut}
@@ -21,10 +27,14 @@ func (c *Conn) route() route {
 // EINVAL and says so.
 func (c *Conn) setIn(what string, v, least, most int, f func(now mono.Time)) error {
 	if v < least || v > most {
-		return opError("set", c.network.String(), nil, c.LocalAddr(),
-			fmt.Errorf("%s is %d; it must be %d to %d: %w", what, v, least, most, os.NewSyscallError("setsockopt", syscall.EINVAL)))
+		return opError("set", c.network.String(), nil, c.LocalAddr(), outOfRange(what, v, least, most))
 	}
 	return c.option(f)
+}
+
+// outOfRange says that a setting must be least to most.
+func outOfRange(what string, v, least, most int) error {
+	return fmt.Errorf("%s is %d; it must be %d to %d: %w", what, v, least, most, os.NewSyscallError("setsockopt", syscall.EINVAL))
 }
 
 // SetTTL sets the time to live or hop limit of what the connection sends, 1 to 255 (RFC
@@ -34,10 +44,10 @@ func (c *Conn) SetTTL(ttl int) error {
 }
 
 // SetDSCP sets the differentiated services code point of what the connection sends, 0 to
-// 63, from the next packet on (RFC 2474; RFC 9293, section 3.9.1.9). The default is 0. The
-// two bits beside it are those of ECN, and the stack's own.
+// 63, from the next packet on (RFC 2474; RFC 9293, section 3.9.1.9). The default is that of
+// Config. The two bits beside it are those of ECN, and the stack's own.
 func (c *Conn) SetDSCP(dscp int) error {
-	return c.setIn("the DSCP", dscp, 0, 63, func(mono.Time) { c.dscp = uint8(dscp) })
+	return c.setIn("the DSCP", dscp, 0, maxDSCP, func(mono.Time) { c.dscp = uint8(dscp) })
 }
 
 // ReceivedDSCP is the code point of the packet that came last (RFC 9293, MAY-9).

@@ -199,7 +199,7 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 		c.setKeepAlive(now, *d.KeepAlive)
 	}
 	waits := d.FastOpen && s.offerFastOpen(now, c, ends)
-	if err = d.control(c); err == nil && waits && c.usable() == nil {
+	if err = c.control(d.Control); err == nil && waits && c.usable() == nil {
 		c.deferred = true
 		return c, nil
 	}
@@ -216,19 +216,6 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 		c.extra = nil // nobody waits any more
 	}
 	return c, nil
-}
-
-// control lets Control have the connection, which is locked, while nothing leaves.
-func (d *Dialer) control(c *Conn) error {
-	if d.Control == nil {
-		return nil
-	}
-	c.held = true
-	c.mu.Unlock()
-	err := d.Control(c)
-	c.mu.Lock()
-	c.held = false
-	return err
 }
 
 // waitEstablished waits until the peer has answered, or ctx ends.

@@ -187,13 +187,11 @@ func (e *engine) openFast(now mono.Time, i int, l *Listener, key flowtable.Key, 
 		return true, grant
 	}
 	s.count.passives.Add(1)
+	l.config.markConn(c)
 	c.open(now, ends, true)
 	c.tcb.AcceptFastOpen(grant)
 	c.fast, c.extras().opener = true, l
 	c.receive(e, now, i)
-	c.mu.Unlock()
-	if !l.ready(c) {
-		c.abandon(&e.box)
-	}
+	e.handOver(now, l, c)
 	return true, grant
 }

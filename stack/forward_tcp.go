@@ -140,7 +140,7 @@ func (r *TCPRequest) Refuse() {
 	var reset tcp.Segment
 	if tcp.Refuse(&syn, &reset) {
 		o := getOutbox()
-		r.stack.sendSegment(r.route, r.ends.Local.Addr(), r.ends.Remote.Addr(), 0, &reset, nil, 0, o)
+		r.stack.sendSegment(r.route, r.ends.Local.Addr(), r.ends.Remote.Addr(), r.stack.tos(), &reset, nil, 0, o)
 		o.put()
 	}
 }

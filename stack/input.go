@@ -189,6 +189,6 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 	e.s.count.drop(dropTCPClosed)
 	if tcp.Refuse(seg, &e.reply) {
 		r := route{via: e.in, lane: e.lane}
-		e.s.sendSegment(r, ends.Local.Addr(), ends.Remote.Addr(), 0, &e.reply, nil, 0, &e.box)
+		e.s.sendSegment(r, ends.Local.Addr(), ends.Remote.Addr(), e.s.tos(), &e.reply, nil, 0, &e.box)
 	}
 }

@@ -20,6 +20,7 @@ type Listener struct {
 	stack   *Stack
 	network string
 	binding binding
+	config  ListenConfig
 
 	// mu is taken with the lock of a connection held, never the other way round.
 	mu        sync.Mutex
@@ -41,30 +42,14 @@ var _ net.Listener = (*Listener)(nil)
 // every address of the stack, of both families with "tcp"; with port 0 a free port, which
 // Addr tells. A port that another listener uses for the same address, or for all of them,
 // gives EADDRINUSE; an address that is not the stack's EADDRNOTAVAIL. A name is
-// resolved, and one of its addresses listened on. The result is a *Listener.
+// resolved, and one of its addresses listened on. The result is a *Listener. For settings see
+// ListenConfig.
 func (s *Stack) Listen(network, address string) (net.Listener, error) {
-	transport, f, err := parseNetwork(network)
-	if err != nil {
-		return nil, opError("listen", network, nil, nil, err)
-	}
-	b, err := s.parseBinding(network, f, address)
-	if err != nil {
-		return nil, opError("listen", network, nil, nil, err)
-	}
-	if transport != networkTCP {
-		err := &net.AddrError{Err: unexpectedType, Addr: address}
-		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
-	}
-	l := &Listener{stack: s, network: network, binding: b}
-	l.canAccept.L = &l.mu
-	if err := s.bind(func() error { return s.listeners.add(l, s.cfg.PortRange) }, &b); err != nil {
-		return nil, opError("listen", network, nil, s.describe(transport, &b), err)
-	}
-	return l, nil
+	return (&ListenConfig{Stack: s}).Listen(context.Background(), network, address)
 }
 
 // parseBinding reads the address of a Listen or ListenPacket.
-func (s *Stack) parseBinding(network string, f family, address string) (binding, error) {
+func (s *Stack) parseBinding(ctx context.Context, network string, f family, address string) (binding, error) {
 	if address == "" {
 		return binding{families: f}, nil
 	}
@@ -73,7 +58,7 @@ func (s *Stack) parseBinding(network string, f family, address string) (binding,
 		return binding{}, err
 	}
 	if t.name != "" {
-		if t.addr, err = s.bindingAddr(t.name, f); err != nil {
+		if t.addr, err = s.bindingAddr(ctx, t.name, f); err != nil {
 			return binding{}, err
 		}
 	}
@@ -97,8 +82,8 @@ func (s *Stack) bind(add func() error, b *binding) error {
 
 // bindingAddr is the address of a name to bind to: of several the first, one of IPv4 before
 // others, as in net.
-func (s *Stack) bindingAddr(name string, f family) (netip.Addr, error) {
-	addrs, err := s.lookup(context.Background(), s.resolver, name, f)
+func (s *Stack) bindingAddr(ctx context.Context, name string, f family) (netip.Addr, error) {
+	addrs, err := s.lookup(ctx, s.resolver, name, f)
 	if err != nil {
 		return netip.Addr{}, err
 	}

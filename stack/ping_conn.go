@@ -170,7 +170,7 @@ func (p *PingConn) sendEcho(e *Echo) error {
 	request := ip.EchoRequest(to.Is4(), p.id, e.Seq, e.Data)
 	box := getOutbox()
 	defer box.put()
-	s.sendMessageAs(0, ttl, src, to, &request, box)
+	s.sendMessageAs(s.tos(), ttl, src, to, &request, box)
 	return nil
 }
 

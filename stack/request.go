@@ -94,13 +94,14 @@ func (r *request) route() route {
 	if r.local {
 		way.via = &r.stack().loop
 	}
+	r.listener.config.mark(&way)
 	way.mayCut = r.stack().pathMTU(way, r.tcp.Ends().Remote.Addr()).MayCut
 	return way
 }
 
 func (r *request) send(reply *tcp.Segment, box *outbox) {
-	ends := r.tcp.Ends()
-	r.stack().sendSegment(r.route(), ends.Local.Addr(), ends.Remote.Addr(), 0, reply, nil, 0, box)
+	ends, way := r.tcp.Ends(), r.route()
+	r.stack().sendSegment(way, ends.Local.Addr(), ends.Remote.Addr(), way.tos, reply, nil, 0, box)
 }
 
 func (r *request) deliver(e *engine, now mono.Time, ends tcp.Endpoints, i int) bool {
@@ -155,10 +156,21 @@ func (r *request) complete(e *engine, now mono.Time, i int) {
 // establish brings a connection to life that is in the table, and locked, and whose place
 // in the queue of l is claimed. The segment in hand completes the handshake hs.
 func (e *engine) establish(now mono.Time, i int, l *Listener, hs *tcp.Request, c *Conn) {
+	l.config.markConn(c)
 	c.openRequest(now, hs)
 	c.receive(e, now, i)
+	e.handOver(now, l, c)
+}
+
+// handOver gives a connection, which is locked and has its place in the queue of l claimed,
+// the settings of l and then to Accept. It unlocks it.
+func (e *engine) handOver(now mono.Time, l *Listener, c *Conn) {
+	wanted := l.config.configure(now, c)
 	c.mu.Unlock()
-	if !l.ready(c) {
+	switch {
+	case !wanted:
+		l.unclaim()
+	case !l.ready(c):
 		c.abandon(&e.box)
 	}
 }

@@ -38,6 +38,7 @@ func TestNewSaysWhatIsWrongWithTheConfig(t *testing.T) {
 		{Config{Addrs: prefixes("10.0.0.1/24"), PortRange: [2]uint16{0, 5}}, 0, "PortRange"},
 		{Config{Addrs: prefixes("10.0.0.1/24"), PortRange: [2]uint16{6, 5}}, 0, "PortRange"},
 		{Config{Addrs: prefixes("10.0.0.1/24"), Backlog: -1}, 0, "Backlog"},
+		{Config{Addrs: prefixes("10.0.0.1/24"), DSCP: 64}, 0, "DSCP is 64; it must be 0 to 63"},
 	} {
 		a, b := pipe.New(pipe.Config{MTU: test.mtu})
 		_, err := New(a, test.cfg)

@@ -16,8 +16,9 @@ func (e *engine) sendCookie(now mono.Time, l *Listener, ends tcp.Endpoints) {
 	tcp.OpenCookie(now, &s.secret, s.passiveSetup(e.in, ends), &e.seg, &e.reply)
 	s.count.cookiesSent.Add(1)
 	way := route{via: e.in, lane: e.lane}
+	l.config.mark(&way)
 	way.mayCut = s.pathMTU(way, ends.Remote.Addr()).MayCut
-	s.sendSegment(way, ends.Local.Addr(), ends.Remote.Addr(), 0, &e.reply, nil, 0, &e.box)
+	s.sendSegment(way, ends.Local.Addr(), ends.Remote.Addr(), way.tos, &e.reply, nil, 0, &e.box)
 }
 
 // takeCookie makes a connection if the segment in hand brings back a cookie of l. Where none

@@ -5,19 +5,6 @@ import (
 	"net"
 )
 
-// ListenConfig has the settings of a UDP socket that must be there before its port is
-// taken. The zero value of every field but Stack is its default.
-type ListenConfig struct {
-	Stack *Stack
-	// ReuseAddr lets sockets that all have it share a port (SO_REUSEADDR). What is
-	// broadcast or sent to a group reaches all of them that take it, what is sent to one
-	// host only the one bound last.
-	ReuseAddr bool
-	// ReusePort lets sockets that all have it share a port (SO_REUSEPORT). What is sent
-	// to one host is spread over them by flow.
-	ReusePort bool
-}
-
 // ListenPacket is Stack.ListenPacket with these settings.
 func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
 	u, err := lc.listenPacket(ctx, network, address)
@@ -48,14 +35,14 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, network, address strin
 	if err == nil && transport != networkUDP {
 		err = &net.AddrError{Err: unexpectedType, Addr: address}
 	}
-	if err == nil && ctx.Err() != nil {
-		err = contextError(ctx.Err())
+	if err == nil {
+		err = lc.check(ctx)
 	}
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
 	s := lc.Stack
-	b, err := s.parseBinding(network, f, address)
+	b, err := s.parseBinding(ctx, network, f, address)
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -64,6 +51,7 @@ func (lc *ListenConfig) listenPacket(ctx context.Context, network, address strin
 		b, shared = binding{families: b.families, port: b.port}, shared|reuseAddr
 	}
 	u := newUDPConn(s, network, b)
+	lc.markSocket(u)
 	u.reuse = shared
 	if err := s.bind(func() error { return s.sockets.add(u, s.cfg.PortRange) }, &b); err != nil {
 		return nil, opError("listen", network, nil, s.describe(transport, &b), err)

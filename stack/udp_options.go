@@ -1,10 +1,7 @@
 package stack
 
 import (
-	"fmt"
 	"net"
-	"os"
-	"syscall"
 
 	"github.com/a644562b/portico/ip"
 )
@@ -58,8 +55,7 @@ func (u *UDPConn) set(f func()) error {
 // setIn is set for a value that must lie in a range.
 func (u *UDPConn) setIn(what string, v, least, most int, f func()) error {
 	if v < least || v > most {
-		return opError("set", u.network, nil, u.LocalAddr(),
-			fmt.Errorf("%s is %d; it must be %d to %d: %w", what, v, least, most, os.NewSyscallError("setsockopt", syscall.EINVAL)))
+		return opError("set", u.network, nil, u.LocalAddr(), outOfRange(what, v, least, most))
 	}
 	return u.set(f)
 }
@@ -83,7 +79,7 @@ func (u *UDPConn) SetTTL(ttl int) error {
 
 // SetTOS sets the type of service or traffic class of what is sent, 0 to 255: DSCP<<2 (RFC
 // 2474) and the two bits of ECN (RFC 3168), which a program that sets them must heed
-// (RFC 8085, section 3.1.7). Default 0.
+// (RFC 8085, section 3.1.7). Default: Config.DSCP.
 func (u *UDPConn) SetTOS(tos int) error {
 	return u.setIn("the TOS", tos, 0, 255, func() { u.options.tos = uint8(tos) })
 }

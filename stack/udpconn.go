@@ -46,7 +46,7 @@ var (
 
 func newUDPConn(s *Stack, network string, b binding) *UDPConn {
 	u := &UDPConn{stack: s, network: network, binding: b, limit: defaultUDPBuffer}
-	u.options = udpOptions{ttl: s.cfg.TTL, groupTTL: 1, groupLoop: true, broadcast: true}
+	u.options = udpOptions{ttl: s.cfg.TTL, tos: s.tos(), groupTTL: 1, groupLoop: true, broadcast: true}
 	u.canRead.L = &u.mu
 	return u
 }

@@ -34,6 +34,7 @@ type upFlags struct {
 	control   string
 	ecn       string
 	pacing    bool
+	ttl, dscp int
 }
 
 func newUp() *cobra.Command {
@@ -58,6 +59,8 @@ signal ends them at once), and what was made is removed.`,
 	fl.StringVar(&f.control, "cc", "cubic", "congestion `control` of connections: cubic or newreno")
 	fl.StringVar(&f.ecn, "ecn", "accept", "explicit congestion notification: accept it, ask for it, or off")
 	fl.BoolVar(&f.pacing, "pacing", false, "spread what is sent over the round trip")
+	fl.IntVar(&f.ttl, "ttl", 64, "`hops` that what is sent may take, 1 to 255")
+	fl.IntVar(&f.dscp, "dscp", 0, "differentiated services `codepoint` of what is sent, 0 to 63")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -119,6 +122,13 @@ func up(cmd *cobra.Command, f *upFlags) error {
 	if cfg.Logger, err = f.logger(cmd); err != nil {
 		return err
 	}
+	if f.ttl < 1 || f.ttl > 255 {
+		return usagef(cmd, "--ttl %d is not within 1 to 255", f.ttl)
+	}
+	if f.dscp < 0 || f.dscp > 63 {
+		return usagef(cmd, "--dscp %d is not within 0 to 63", f.dscp)
+	}
+	cfg.TTL, cfg.DSCP = uint8(f.ttl), uint8(f.dscp)
 	cfg.KeepAlive = f.keepAlive
 	if cfg.TCP, err = f.tcp(cmd); err != nil {
 		return err
