@@ -230,3 +230,47 @@ func TestFINWaitsBehindTheShutWindow(t *testing.T) {
 		d.expect("FP. 1(10) ack 1")
 	}
 }
+
+// TestPeerWithAShutWindowIsReclaimedByTheApplication: RFC 6429: it may hold what was written
+// as long as it answers, and TCP alone does not end that; the application can, at once or
+// after a time that it chooses, and then nothing is held.
+func TestPeerWithAShutWindowIsReclaimedByTheApplication(t *testing.T) {
+	answered := func(d *dialogue, until time.Duration) {
+		t.Helper()
+		for end := d.now.Add(until); d.now < end && !d.tcb.Done(); {
+			d.wait(min(d.tcb.Deadline().Sub(d.now), end.Sub(d.now)))
+			for _, u := range d.overheard() {
+				if !u.Flags.Has(tcp.RST) {
+					d.send(". 1 ack 1 win 0")
+				}
+			}
+		}
+	}
+	for name, end := range map[string]func(*dialogue){
+		"abort": func(d *dialogue) { d.abort() },
+		"a close that lingers for a minute": func(d *dialogue) {
+			d.tcb.SetLinger(time.Minute)
+			d.close()
+			answered(d, time.Minute-1)
+			if d.tcb.Done() {
+				d.fail("it is over before its time")
+			}
+			answered(d, time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			budget := tcp.NewBudget(1 << 20)
+			d := established(t, withParams(tcp.Params{Budget: budget}))
+			d.send(". 1 ack 1 win 0")
+			d.write(50_000)
+			answered(d, 24*time.Hour)
+			d.expectState(tcp.StateEstablished)
+			end(d)
+			d.overheard()
+			d.expectClosed(tcp.ErrAborted)
+			if n := budget.Used(); n != 0 {
+				d.fail("%d bytes are held", n)
+			}
+		})
+	}
+}
