@@ -10,6 +10,9 @@
 //
 // Root and /dev/net/tun are needed. Where they are not there Require skips the test,
 // or fails it when PORTICO_REQUIRE_TUN=1 says that they must be (scripts/test does).
+// NewHost and NewFarHost make further hosts: namespaces beside that of the test, in which
+// the test makes sockets and starts programs.
+//
 // The package is for tests only.
 package nstest
 
