@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -138,7 +139,7 @@ func anotherHost() string {
 // curl over IPv6, to the address that one gives and to the link-local one.
 func TestE2ECurlOverIPv6(t *testing.T) {
 	need(t, "curl", "curl")
-	startUp(t)
+	d := startUp(t)
 	for _, host := range []string{"fd77::2", linkLocal} {
 		bare := netip.MustParseAddr(host).WithZone("").String()
 		text := output(t, nil, "curl", "-q", "-6", "-sS", "--max-time", "60", "http://["+host+"]/")
@@ -149,6 +150,15 @@ func TestE2ECurlOverIPv6(t *testing.T) {
 		if len(body) != 1_000_000 {
 			t.Errorf("%s: %d bytes", host, len(body))
 		}
+	}
+	tun, err := net.InterfaceByName("tun0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By number, for package net remembers names, and each test has a tun0 of its own.
+	c := dialKernel(t, "tcp", fmt.Sprintf("[fe80::2%%%d]:7", tun.Index))
+	if got := d.portico("trace", c.LocalAddr().String()); !strings.Contains(got, "three-way handshake") {
+		t.Errorf("trace %v:\n%s", c.LocalAddr(), got)
 	}
 }
 

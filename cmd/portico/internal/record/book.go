@@ -105,13 +105,15 @@ func (b *Book) List() []Summary {
 }
 
 // Find returns the recording that ref names: its serial number, or the address and
-// port of the peer, of which the newest is taken.
+// port of the peer, of which the newest is taken. A zone makes no difference: there is one
+// device.
 func (b *Book) Find(ref string) (Trace, error) {
 	serial, serialErr := strconv.ParseUint(ref, 10, 64)
 	remote, remoteErr := netip.ParseAddrPort(ref)
 	if serialErr != nil && remoteErr != nil {
 		return Trace{}, fmt.Errorf("%q is neither the number of a connection nor the peer's address:port", ref)
 	}
+	remote = netip.AddrPortFrom(remote.Addr().WithZone(""), remote.Port())
 	conns := b.all()
 	for i := len(conns) - 1; i >= 0; i-- {
 		c := conns[i]

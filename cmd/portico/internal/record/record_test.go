@@ -210,12 +210,16 @@ func TestFindTakesNumberOrNewestWithThatPeer(t *testing.T) {
 	second := first
 	second.Serial = 2
 	b.Observe(second)
-	for ref, want := range map[string]uint64{"1": 1, "2": 2, first.Remote.String(): 2} {
+	// The peer's own tools write its link-local address with a zone.
+	third := id(3)
+	third.Remote = netip.MustParseAddrPort("[fe80::1]:40112")
+	b.Observe(third)
+	for ref, want := range map[string]uint64{"1": 1, "2": 2, first.Remote.String(): 2, "[fe80::1]:40112": 3, "[fe80::1%tun0]:40112": 3} {
 		if tr, err := b.Find(ref); err != nil || tr.Serial != want {
 			t.Errorf("%s: found %d, %v; want %d", ref, tr.Serial, err, want)
 		}
 	}
-	for _, ref := range []string{"3", "10.9.9.9:1", "curl", ""} {
+	for _, ref := range []string{"4", "10.9.9.9:1", "curl", ""} {
 		if _, err := b.Find(ref); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v", ref, err)
 		}
