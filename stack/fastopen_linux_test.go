@@ -30,6 +30,7 @@ func fastKernel(t *testing.T) *Stack {
 	t.Helper()
 	nstest.Require(t)
 	s, _ := kernelNeighbour(t)
+	nstest.IP(t, "tcp_metrics flush all") // no cookie of a stack before this one
 	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_fastopen", []byte("3"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +49,7 @@ func TestKernelOpensFast(t *testing.T) {
 	l.(*Listener).SetFastOpen(10)
 	go serveEcho(l.(*Listener))
 	data := bytes.Repeat([]byte("0123456789"), 1000) // more than a SYN carries
+	failed := fastCount(t, "ActiveFail")
 	for _, test := range []struct {
 		family int
 		addr   syscall.Sockaddr
@@ -77,7 +79,7 @@ func TestKernelOpensFast(t *testing.T) {
 			}
 		}
 	}
-	if n := fastCount(t, "ActiveFail"); n != 0 {
+	if n := fastCount(t, "ActiveFail") - failed; n != 0 {
 		t.Errorf("the kernel counts %d fast openings that failed", n)
 	}
 }
@@ -94,6 +96,7 @@ func TestWeOpenFastToTheKernel(t *testing.T) {
 		return err
 	}}
 	d := Dialer{Stack: s, FastOpen: true}
+	failed := fastCount(t, "PassiveFail")
 	data := bytes.Repeat([]byte("0123456789"), 1000)
 	for _, address := range []string{"10.77.9.1:7001", "[fd77:9::1]:7001"} {
 		l, err := listen.Listen(context.Background(), "tcp", address)
@@ -130,7 +133,7 @@ func TestWeOpenFastToTheKernel(t *testing.T) {
 			}
 		}
 	}
-	if n := fastCount(t, "PassiveFail"); n != 0 {
+	if n := fastCount(t, "PassiveFail") - failed; n != 0 {
 		t.Errorf("the kernel counts %d fast openings that failed", n)
 	}
 }

@@ -5,8 +5,7 @@ import "net/netip"
 // Request is SYN-RECEIVED of a passive open before there is a connection: what has to be
 // kept of a SYN until the ACK that completes the handshake, or nothing, comes. It does what
 // a TCB in that state does, in a fraction of the memory, so that SYNs from nowhere cost
-// little (RFC 4987, section 3.5, a SYN cache). The zero value is none; it must not be
-// copied once it is open.
+// little (RFC 4987, section 3.5, a SYN cache). Open brings it to life.
 //
 // At most one segment answers one event: each method that may answer fills reply.
 type Request struct {
