@@ -192,3 +192,38 @@ func TestInfoTellsOfCongestionMarks(t *testing.T) {
 		d.fail("a packet that has met congestion: seen %v, %d", i.ECNSeen, i.CEIn)
 	}
 }
+
+// TestInfoTellsOfFastOpen: whether the peer took the data of our SYN, and why not.
+func TestInfoTellsOfFastOpen(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		cookie int // its length
+		answer func(d *dialogue)
+		taken  bool
+		failed string
+	}{
+		{"taken", 8, func(d *dialogue) { d.send("S. 0 ack 101") }, true, ""},
+		{"not taken", 8, func(d *dialogue) { d.send("S. 0 ack 1") }, false, "data not acknowledged"},
+		{"no cookie", 0, func(d *dialogue) { d.send("S. 0 ack 1") }, false, "no cookie"},
+		{"lost", 8, func(d *dialogue) {
+			d.wait(time.Second)
+			d.overheard()
+			d.send("S. 0 ack 1")
+		}, false, "SYN retransmitted"},
+		{"not answered yet", 8, func(*dialogue) {}, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDialogue(t)
+			d.tcb.OpenActive(d.now, d.setup)
+			d.tcb.OfferFastOpen(cookieOfLength(t, c.cookie), 1460)
+			d.write(100)
+			d.overheard()
+			d.wait(rtt)
+			c.answer(d)
+			d.overheard()
+			if i := d.info(); i.FastOpen != c.taken || i.FastOpenFailed != c.failed {
+				d.fail("fast open: %v, %q; want %v, %q", i.FastOpen, i.FastOpenFailed, c.taken, c.failed)
+			}
+		})
+	}
+}

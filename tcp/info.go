@@ -41,10 +41,15 @@ type Info struct {
 	WindowScale bool  `json:"wscale"`
 	Timestamps  bool  `json:"timestamps"`
 	SACK        bool  `json:"sack"`
-	NoDelay     bool  `json:"nodelay"`
-	KeepAlive   bool  `json:"keepalive"`
-	Retransmits int   `json:"retransmits"` // of the segment at SND.UNA, in a row without progress
-	Troubled    bool  `json:"troubled"`    // R1 reached (SHLD-9)
+	// FastOpen: the data of a SYN was taken, by us or by the peer (RFC 7413). FastOpenFailed is
+	// why the peer has not taken that of ours: "no cookie", "data not acknowledged" or "SYN
+	// retransmitted"; "" where it has, or where none was to be sent.
+	FastOpen       bool   `json:"fast_open"`
+	FastOpenFailed string `json:"fast_open_failed,omitempty"`
+	NoDelay        bool   `json:"nodelay"`
+	KeepAlive      bool   `json:"keepalive"`
+	Retransmits    int    `json:"retransmits"` // of the segment at SND.UNA, in a row without progress
+	Troubled       bool   `json:"troubled"`    // R1 reached (SHLD-9)
 	// SoftError is what LastSoftError says, "" for nothing (MUST-47).
 	SoftError    string `json:"soft_error,omitempty"`
 	ProbesUnseen int    `json:"unseen_probes"` // zero-window or keep-alive probes without an answer
@@ -177,6 +182,7 @@ func (t *TCB) Info(now Time) Info {
 	}
 	i.UnsentQueue, i.Urgent = t.unsent(), t.urgentLeft()
 	i.CAState, i.PathMTU = t.caState(), t.pathMTU()
+	i.FastOpen, i.FastOpenFailed = t.fastOpened()
 	if t.scoreboard != nil {
 		i.Sacked, i.Lost, i.Resent = t.scoreboard.sackedBytes, t.scoreboard.lostBytes, t.scoreboard.resentBytes()
 	}
@@ -214,6 +220,24 @@ func (t *TCB) caState() string {
 		return "disorder"
 	}
 	return "open"
+}
+
+// fastOpened is Info.FastOpen and why not.
+func (t *TCB) fastOpened() (taken bool, failed string) {
+	r, offered := t.FastOpenResult()
+	switch {
+	case !offered:
+		return t.FastOpened(), ""
+	case r.Acked > 0:
+		return true, ""
+	case r.Lost:
+		return false, "SYN retransmitted"
+	case r.Answered && r.Sent > 0:
+		return false, "data not acknowledged"
+	case r.Answered:
+		return false, "no cookie"
+	}
+	return false, ""
 }
 
 // pathMTU is Info.PathMTU.

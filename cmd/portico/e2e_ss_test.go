@@ -128,5 +128,5 @@ func TestE2EBothEndsTellTheSameOfAConnection(t *testing.T) {
 }
 
 // wordsOfSS are those of ss -i in iproute2 that the connection of the test may lack.
-const wordsOfSS = " ts sack ecn ecnseen cubic backoff ato ssthresh bytes_retrans lastsnd lastrcv lastack pacing_rate delivered_ce " +
+const wordsOfSS = " ts sack ecn ecnseen fastopen cubic backoff ato ssthresh bytes_retrans lastsnd lastrcv lastack pacing_rate delivered_ce " +
 	"app_limited rcv_wnd rwnd_limited sndbuf_limited unacked retrans lost sacked dsack_dups reord_seen rcv_rtt notsent rcv_ooopack busy "

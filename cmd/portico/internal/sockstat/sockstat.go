@@ -215,6 +215,7 @@ func (w *words) agreed(i *view.Info) {
 	w.flag("sack", i.SACK)
 	w.flag("ecn", i.ECN)
 	w.flag("ecnseen", i.ECNSeen)
+	w.flag("fastopen", i.FastOpen)
 	if i.Congestion != "" {
 		w.add("%s", i.Congestion)
 	}

@@ -24,7 +24,7 @@ func conn(state tcp.State, local, remote string) view.Connection {
 		BytesSent: 3000, BytesAcked: 1500, BytesReceived: 82, BytesRetrans: 10, SegmentsIn: 4, SegmentsOut: 5, DataSegsIn: 1, DataSegsOut: 3,
 		RetransSegs: 2, Retransmits: 1, DSACKsIn: 1, Reorders: 4, OutOfOrderIn: 6, Timeouts: 3, TimeoutRuns: 2, TimedOut: 700 * time.Millisecond,
 		LastDataSnd: 12 * time.Millisecond, LastDataRcv: -1, LastRcv: 3 * time.Millisecond,
-		PacingRate: 1e6, DeliveryRate: 125000, AppLimited: true, Delivered: 1501, ECN: true, ECNSeen: true, DeliveredCE: 1000,
+		PacingRate: 1e6, DeliveryRate: 125000, AppLimited: true, Delivered: 1501, ECN: true, ECNSeen: true, FastOpen: true, DeliveredCE: 1000,
 		Busy: 200 * time.Millisecond, WindowLimited: 50 * time.Millisecond, BufferLimited: 3 * time.Millisecond,
 		Timer: "retransmit", Expires: 150 * time.Millisecond,
 	})}
@@ -46,7 +46,7 @@ func sockets() view.Sockets {
 }
 
 func TestTableIsThatOfSS(t *testing.T) {
-	const info = "\t ts sack ecn ecnseen newreno wscale:7,8 rto:204 backoff:1 rtt:0.1/0.05 ato:40 mss:1448 pmtu:1500 rcvmss:536 advmss:1448" +
+	const info = "\t ts sack ecn ecnseen fastopen newreno wscale:7,8 rto:204 backoff:1 rtt:0.1/0.05 ato:40 mss:1448 pmtu:1500 rcvmss:536 advmss:1448" +
 		" cwnd:10 ssthresh:2 bytes_sent:3000 bytes_retrans:10 bytes_acked:1500 bytes_received:82 segs_out:5 segs_in:4" +
 		" data_segs_out:3 data_segs_in:1 send 1158400000bps lastsnd:12 lastack:3 pacing_rate 8000000bps delivery_rate 1000000bps" +
 		" delivered:2 delivered_ce:1 app_limited busy:200ms rwnd_limited:50ms(25.0%) sndbuf_limited:3ms(1.5%) unacked:3 retrans:1/2" +

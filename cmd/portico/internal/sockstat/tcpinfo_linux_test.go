@@ -12,7 +12,7 @@ import (
 // or, in parentheses, why none does.
 var answers = map[string]string{
 	"State": "State", "Ca_state": "CAState", "Retransmits": "Retransmits", "Probes": "ProbesUnseen", "Backoff": "Backoff",
-	"Options": "Timestamps", // with SACK, WindowScale, ECN and ECNSeen
+	"Options": "Timestamps", // with SACK, WindowScale, ECN, ECNSeen and FastOpen; FastOpenFailed has bits of its own
 	"Rto":     "RTO", "Ato": "ATO", "Snd_mss": "SndMSS", "Rcv_mss": "RcvMSS",
 	"Unacked": "Outstanding", "Sacked": "Sacked", "Lost": "Lost", "Retrans": "Resent", "Fackets": "(nor does Linux have it)",
 	"Last_data_sent": "LastDataSnd", "Last_ack_sent": "(nor does Linux know it)",
