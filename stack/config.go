@@ -55,6 +55,10 @@ type Config struct {
 	// handshake; SYNs beyond those are answered by SYN cookies (RFC 4987), which cost no
 	// memory. Default 4096, minimum 1.
 	Backlog int
+	// MaxTimeWait is how many connections are in TIME-WAIT at most that their applications
+	// have closed, each of which takes up to 128 bytes. What comes beyond is CLOSED at once,
+	// and counted, as with tcp_max_tw_buckets of Linux. Default 262,144, minimum 1.
+	MaxTimeWait int
 	// PortRange are the first and the last port that the stack chooses for itself.
 	// Default 32768 to 60999, as on Linux.
 	PortRange [2]uint16
@@ -68,8 +72,10 @@ type Config struct {
 const (
 	defaultBudget  = 512 << 20
 	defaultBacklog = 4096
-	firstEphemeral = 32768
-	lastEphemeral  = 60999
+	// defaultTimeWait is that of Linux with much memory.
+	defaultTimeWait = 262_144
+	firstEphemeral  = 32768
+	lastEphemeral   = 60999
 
 	// minMTU6 is what every link has to carry for IPv6 (RFC 8200, section 5); minMTU4
 	// for IPv4 (RFC 791, section 3.2).
@@ -98,6 +104,12 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	}
 	if c.Backlog < 0 {
 		return c, fmt.Errorf("stack: Backlog is %d; it must be positive", c.Backlog)
+	}
+	if c.MaxTimeWait == 0 {
+		c.MaxTimeWait = defaultTimeWait
+	}
+	if c.MaxTimeWait < 0 {
+		return c, fmt.Errorf("stack: MaxTimeWait is %d; it must be positive", c.MaxTimeWait)
 	}
 	if c.PortRange == [2]uint16{} {
 		c.PortRange = [2]uint16{firstEphemeral, lastEphemeral}

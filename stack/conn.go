@@ -53,6 +53,7 @@ type Conn struct {
 	starving  bool // it is among the stack's starved
 	draining  bool // Shutdown would wait for it
 	gone      bool // out of all tables
+	retired   bool // likewise, and a waiting is there instead
 }
 
 // newConn returns a connection that nobody else knows of yet.
@@ -136,7 +137,7 @@ func (c *Conn) over() bool {
 // that is over leaves the tables.
 func (c *Conn) settle(now mono.Time, box *outbox) {
 	now = c.at(now)
-	if c.held || c.deferred {
+	if c.held || c.deferred || c.retired {
 		return
 	}
 	ends := c.tcb.Ends()
@@ -161,6 +162,9 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 	}
 	if c.tcb.State() == tcp.StateTimeWait {
 		c.drained()
+		if c.retire(now) {
+			return
+		}
 	}
 	if c.tcb.Starved() && !c.starving {
 		c.starving = true

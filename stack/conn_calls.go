@@ -187,7 +187,7 @@ func (c *Conn) shut() {
 
 // abandon resets the connection on behalf of the stack or the listener: nobody will
 // ever read or write it again.
-func (c *Conn) abandon(box *outbox) {
+func (c *Conn) abandon(_ *Stack, box *outbox) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut()

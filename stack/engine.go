@@ -145,6 +145,9 @@ func (e *engine) flush(now mono.Time) {
 func (c *Conn) deliver(e *engine, now mono.Time, ends tcp.Endpoints, i int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if w, ok := c.successor(); ok { // it has retired since it was looked up
+		return w.deliver(e, now, ends, i)
+	}
 	if c.gone || c.tcb.Ends() != ends {
 		return false
 	}

@@ -23,7 +23,7 @@ type ConnInfo struct {
 func (s *Stack) Conns() []ConnInfo {
 	var infos []ConnInfo
 	for _, f := range s.conns.Values() {
-		if info, ok := f.describe(); ok {
+		if info, ok := f.describe(s); ok {
 			infos = append(infos, info)
 		}
 	}
@@ -31,9 +31,12 @@ func (s *Stack) Conns() []ConnInfo {
 	return infos
 }
 
-func (c *Conn) describe() (ConnInfo, bool) {
+func (c *Conn) describe(s *Stack) (ConnInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if w, ok := c.successor(); ok { // it has retired since the list was made
+		return w.describe(s)
+	}
 	if c.gone {
 		return ConnInfo{}, false
 	}
@@ -44,7 +47,12 @@ func (c *Conn) describe() (ConnInfo, bool) {
 func (c *Conn) Info() tcp.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.tcb.Info(c.now())
+	now := c.now()
+	info := c.tcb.Info(now)
+	if c.retired {
+		c.waited(&info, now)
+	}
+	return info
 }
 
 // SoftError is what is wrong with the path to the peer, as far as anybody said, or nil: the

@@ -175,7 +175,7 @@ func (l *Listener) shut() bool {
 	l.stack.listeners.remove(l)
 	box := getOutbox()
 	for queue.Len() > 0 {
-		queue.Pop().abandon(box)
+		queue.Pop().abandon(l.stack, box)
 	}
 	for _, f := range l.stack.conns.Values() {
 		if r, ok := f.(*request); ok && r.listener == l {

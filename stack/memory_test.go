@@ -43,15 +43,7 @@ func TestIdleConnectionHoldsNoBuffer(t *testing.T) {
 				conns = append(conns, c, s)
 			}
 			<-time.After(time.Second) // the last ACKs
-			// In quiet traffic the engines give back what they held for the burst of them.
-			for range 5 * patience {
-				mustWrite(t, conns[0], "x")
-				synctest.Wait()
-				wantRead(t, conns[1], "x")
-				mustWrite(t, conns[1], "x")
-				synctest.Wait()
-				wantRead(t, conns[0], "x")
-			}
+			h.quiet(t, conns[0], conns[1])
 		}
 		open(100) // pools and tables have their first size
 		before := heap()
@@ -63,6 +55,74 @@ func TestIdleConnectionHoldsNoBuffer(t *testing.T) {
 		}
 		runtime.KeepAlive(conns)
 	})
+}
+
+// timeWaitCost bounds the heap in bytes of a connection in TIME-WAIT: the record is 96, its
+// entry in the table of connections up to 27.
+const timeWaitCost = 128
+
+// TestTimeWaitCostsARecord counts the whole heap of both hosts for connections that have gone
+// through their lives one after the other: with the record and its entry in the table whatever
+// else might be left of them, at the end that is in TIME-WAIT and at the other.
+func TestTimeWaitCostsARecord(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the race detector has its own memory")
+	}
+	for _, address := range []string{"10.77.0.2:80", "[fd77::2]:80"} {
+		t.Run(address, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := clientConfig()
+				cfg.PortRange = [2]uint16{1024, 65535}
+				h := newHosts(t, cfg, serverConfig(), pipe.Config{})
+				defer h.close()
+				l := h.listen(t, "tcp", ":80")
+				still := [2]*Conn{h.dial(t, "tcp", "10.77.0.2:80"), accept(t, l)}
+				live := func(n int) {
+					for range n {
+						c := h.dial(t, "tcp", address)
+						s := accept(t, l)
+						mustWrite(t, c, "hello")
+						wantRead(t, s, "hello")
+						c.Close()
+						wantEOF(t, s)
+						s.Close()
+					}
+					h.quiet(t, still[0], still[1])
+				}
+				live(500) // pools and tables have their first size
+				before := heap()
+				for range 3 { // wherever the table is between two of its sizes
+					const n = 10_000
+					was := h.client.Stats().TimeWaits
+					live(n)
+					now := h.client.Stats().TimeWaits
+					if now-was != n {
+						t.Fatalf("%d are in TIME-WAIT after %d, want %d more", now, was, n)
+					}
+					each := float64(heap()-before) / float64(now-500)
+					t.Logf("%d: %.1f bytes each", now, each)
+					if each > timeWaitCost {
+						t.Errorf("of %d in TIME-WAIT each costs %.1f bytes, want at most %d", now, each, timeWaitCost)
+					}
+				}
+				runtime.KeepAlive(still)
+			})
+		})
+	}
+}
+
+// quiet exchanges so little between two ends that the engines give back what they held for
+// bursts.
+func (h *hosts) quiet(t *testing.T, a, b *Conn) {
+	t.Helper()
+	for range 5 * patience {
+		mustWrite(t, a, "x")
+		synctest.Wait()
+		wantRead(t, b, "x")
+		mustWrite(t, b, "x")
+		synctest.Wait()
+		wantRead(t, a, "x")
+	}
 }
 
 func heap() uint64 {

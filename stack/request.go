@@ -171,7 +171,7 @@ func (e *engine) handOver(now mono.Time, l *Listener, c *Conn) {
 	case !wanted:
 		l.unclaim()
 	case !l.ready(c):
-		c.abandon(&e.box)
+		c.abandon(e.s, &e.box)
 	}
 }
 
@@ -226,7 +226,7 @@ func (r *request) leave() {
 	r.listener.dismiss()
 }
 
-func (r *request) describe() (ConnInfo, bool) {
+func (r *request) describe(s *Stack) (ConnInfo, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gone {
@@ -234,19 +234,19 @@ func (r *request) describe() (ConnInfo, bool) {
 		if !ok {
 			return ConnInfo{}, false
 		}
-		return f.describe()
+		return f.describe(s)
 	}
 	ends := r.tcp.Ends()
 	id := ConnID{Local: ends.Local, Remote: ends.Remote, Serial: r.serial, Passive: true}
 	return ConnInfo{ConnID: id, Info: r.tcp.Info(r.tcp.At(r.stack().Now())), Serial: r.serial}, true
 }
 
-func (r *request) abandon(box *outbox) {
+func (r *request) abandon(s *Stack, box *outbox) {
 	if r.cancel(box) {
 		return
 	}
 	if f, ok := r.successor(); ok {
-		f.abandon(box)
+		f.abandon(s, box)
 	}
 }
 

@@ -57,6 +57,7 @@ type Stack struct {
 	fastOpens  fastOpens
 	timers     timers
 	starved    starved
+	waits      waits
 	errorRate  errorRate
 	paths      paths
 	reassembly reassembly
@@ -231,7 +232,7 @@ func (s *Stack) abortAll() {
 	box := getOutbox()
 	defer box.put()
 	for _, f := range s.conns.Values() {
-		f.abandon(box)
+		f.abandon(s, box)
 	}
 }
 

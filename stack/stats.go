@@ -78,6 +78,10 @@ type Stats struct {
 	SynCookiesFailed   uint64 `json:"tcp_syncookies_failed"`
 
 	Connections uint64 `json:"tcp_connections"` // now, in any state
+	// TimeWaits are those in TIME-WAIT now, closed by their applications; TimeWaitOverflows
+	// those that were CLOSED at once because there were Config.MaxTimeWait.
+	TimeWaits         uint64 `json:"tcp_time_wait"`
+	TimeWaitOverflows uint64 `json:"tcp_time_wait_overflows"`
 
 	UDPIn   uint64 `json:"udp_in"` // datagrams
 	UDPOut  uint64 `json:"udp_out"`
@@ -96,6 +100,7 @@ type counters struct {
 	framesIn, framesOut, bytesIn, bytesOut                atomic.Uint64
 	tcpIn, tcpOut, resetsIn, resetsOut, actives, passives atomic.Uint64
 	cookiesSent, cookiesReceived, cookiesFailed           atomic.Uint64
+	timeWaitOverflows                                     atomic.Uint64
 	udpIn, udpOut, icmpIn, icmpOut                        atomic.Uint64
 	drops                                                 [numDrops]atomic.Uint64
 	ipDrops                                               [ip.NumDrops]atomic.Uint64
@@ -117,7 +122,8 @@ func (s *Stack) Stats() Stats {
 		ActiveOpens: c.actives.Load(), PassiveOpens: c.passives.Load(),
 		SynCookiesSent: c.cookiesSent.Load(), SynCookiesReceived: c.cookiesReceived.Load(), SynCookiesFailed: c.cookiesFailed.Load(),
 		Connections: uint64(s.conns.Len()),
-		UDPIn:       c.udpIn.Load(), UDPOut: c.udpOut.Load(),
+		TimeWaits:   uint64(s.waits.len()), TimeWaitOverflows: c.timeWaitOverflows.Load(),
+		UDPIn: c.udpIn.Load(), UDPOut: c.udpOut.Load(),
 		ICMPIn: c.icmpIn.Load(), ICMPOut: c.icmpOut.Load(),
 		Drops: make(map[string]uint64),
 	}

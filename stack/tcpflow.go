@@ -22,10 +22,10 @@ type tcpFlow interface {
 	// the flow has nothing of the kind in flight.
 	pathError(e *engine, now mono.Time, q *pathError, ends tcp.Endpoints, seq tcp.Seq) bool
 	// describe is false when the flow is gone already.
-	describe() (ConnInfo, bool)
+	describe(s *Stack) (ConnInfo, bool)
 	// abandon ends the flow on behalf of the stack or the listener, with a reset where its
 	// state asks for one: nobody will ever read or write it again.
-	abandon(box *outbox)
+	abandon(s *Stack, box *outbox)
 }
 
 // sleeper is what the timers wake.
@@ -54,6 +54,7 @@ type flowEntry = flowtable.Entry[unsafe.Pointer]
 const (
 	flowConn    flowtable.Tag = iota // a *Conn
 	flowRequest                      // a *request
+	flowWaiting                      // a *waiting
 )
 
 func newFlowTable() flowTable { return flowTable{flowtable.New[unsafe.Pointer]()} }
@@ -64,6 +65,8 @@ func entryOf(f tcpFlow) flowEntry {
 		return flowEntry{Value: unsafe.Pointer(f), Tag: flowConn}
 	case *request:
 		return flowEntry{Value: unsafe.Pointer(f), Tag: flowRequest}
+	case *waiting:
+		return flowEntry{Value: unsafe.Pointer(f), Tag: flowWaiting}
 	}
 	panic(fmt.Sprintf("stack: %T has no tag", f))
 }
@@ -75,6 +78,8 @@ func flowOf(e flowEntry) tcpFlow {
 		return (*Conn)(e.Value)
 	case flowRequest:
 		return (*request)(e.Value)
+	case flowWaiting:
+		return (*waiting)(e.Value)
 	}
 	panic(fmt.Sprintf("stack: no flow has the tag %d", e.Tag))
 }

@@ -33,10 +33,24 @@ func (t *timers) set(c sleeper, when mono.Time) {
 	early := when < t.sleepsUntil
 	t.mu.Unlock()
 	if early {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+		t.rouse()
+	}
+}
+
+// wakeBy makes sure that the goroutine looks again at when, at the latest.
+func (t *timers) wakeBy(when mono.Time) {
+	t.mu.Lock()
+	early := when < t.sleepsUntil
+	t.mu.Unlock()
+	if early {
+		t.rouse()
+	}
+}
+
+func (t *timers) rouse() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -51,8 +65,8 @@ func (t *timers) remove(c sleeper) {
 const dueBatch = 256
 
 // due appends to list the connections whose time has come, and returns when the next one
-// will, which the goroutine is to sleep until.
-func (t *timers) due(now mono.Time, list []sleeper) ([]sleeper, mono.Time) {
+// will, or one of the waits, which the goroutine is to sleep until.
+func (t *timers) due(now mono.Time, list []sleeper, l *waits) ([]sleeper, mono.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(list) < dueBatch {
@@ -62,7 +76,7 @@ func (t *timers) due(now mono.Time, list []sleeper) ([]sleeper, mono.Time) {
 		}
 		list = append(list, c)
 	}
-	t.sleepsUntil = t.heap.Next()
+	t.sleepsUntil = min(t.heap.Next(), l.next())
 	return list, t.sleepsUntil
 }
 
@@ -75,13 +89,13 @@ func (s *Stack) runTimers() {
 	var due []sleeper
 	for {
 		var next mono.Time
-		due, next = s.timers.due(s.Now(), due[:0])
+		due, next = s.timers.due(s.Now(), due[:0], &s.waits)
 		for i, c := range due {
 			c.tick(s.Now(), box)
 			due[i] = nil
 		}
-		if len(due) > 0 {
-			continue // they have new deadlines
+		if ended := s.endWaits(s.Now()); ended || len(due) > 0 {
+			continue // there are other deadlines
 		}
 		var expired <-chan time.Time
 		if next != mono.Never {

@@ -34,8 +34,6 @@ func (t *TCB) ackArrives(now Time, seg *Segment) bool {
 		return false
 	case seg.Ack.Before(t.snd.una):
 		return true // an old duplicate; its text still counts
-	case t.state == StateTimeWait:
-		return true // nothing is left to acknowledge
 	}
 	t.acknowledged(now, seg)
 	return t.ackOfFIN(now)

@@ -2,10 +2,10 @@ package tcp
 
 import "time"
 
-// challengeLimit rations challenge ACKs a connection (RFC 5961, section 7). A limit
-// for all connections together would let an attacker count what another connection
-// sends (CVE-2016-5696).
-type challengeLimit struct {
+// ChallengeLimit is what a connection has used up of its ration of challenge ACKs (RFC 5961,
+// section 7). A limit for all connections together would let an attacker count what another
+// connection sends (CVE-2016-5696).
+type ChallengeLimit struct {
 	since Time
 	sent  uint16
 }
@@ -15,13 +15,13 @@ const challengePeriod = 5 * time.Second
 // mayChallenge counts one and reports whether it may be sent.
 func (t *TCB) mayChallenge(now Time) bool {
 	if t.challenges == nil {
-		t.challenges = new(challengeLimit)
+		t.challenges = new(ChallengeLimit)
 	}
 	return t.challenges.allow(now, t.params.ChallengeAcks)
 }
 
 // allow counts one and reports whether it may be sent.
-func (c *challengeLimit) allow(now Time, limit int) bool {
+func (c *ChallengeLimit) allow(now Time, limit int) bool {
 	if c.sent == 0 || now.Sub(c.since) >= challengePeriod {
 		c.since, c.sent = now, 0
 	}

@@ -82,6 +82,7 @@ const (
 	WhyTimeout       // R2 or the user timeout passed (RFC 9293, 3.8.3)
 	WhyKeepAliveDead // no answer to the keep-alive probes
 	WhyTimeWaitOver  // 2·MSL passed
+	WhyTimeWaitFull  // there were too many in TIME-WAIT
 	WhyFinWait2Over  // the peer of a closed socket never sent its FIN
 	WhyLingerOver    // the time of SetLinger passed
 	WhyReset         // the peer reset the connection
@@ -139,6 +140,7 @@ var whyNames = [...]string{
 	WhyTimeout:             "timed out",
 	WhyKeepAliveDead:       "keep-alive unanswered",
 	WhyTimeWaitOver:        "2·MSL over",
+	WhyTimeWaitFull:        "too many in TIME-WAIT",
 	WhyFinWait2Over:        "FIN-WAIT-2 timeout",
 	WhyLingerOver:          "linger time over",
 	WhyReset:               "reset by peer",

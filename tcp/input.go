@@ -39,7 +39,8 @@ func segments(n, gsoSize int) int {
 
 // segmentArrives is 3.10.7.4, "Other states".
 func (t *TCB) segmentArrives(now Time, seg *Segment) {
-	if t.state == StateTimeWait && t.timeWaitArrives(now, seg) {
+	if t.state == StateTimeWait {
+		t.timeWaitArrives(now, seg)
 		return
 	}
 	if t.state == StateSynReceived && t.handshakeRepeated(now, seg) {

@@ -15,7 +15,7 @@ type Request struct {
 	sentAt   Time // when it was last sent
 	lastRcv  Time
 
-	challengeSince Time // see challengeLimit
+	challengeSince Time // see ChallengeLimit
 	challengeSent  uint16
 
 	local, remote         [16]byte
@@ -338,7 +338,7 @@ func (r *Request) unacceptable(now Time, seg, reply *Segment) bool {
 // mayChallenge counts an answer to what is no part of a handshake, and reports whether it
 // may be sent.
 func (r *Request) mayChallenge(now Time) bool {
-	l := challengeLimit{since: r.challengeSince, sent: r.challengeSent}
+	l := ChallengeLimit{since: r.challengeSince, sent: r.challengeSent}
 	ok := l.allow(now, r.params.ChallengeAcks)
 	r.challengeSince, r.challengeSent = l.since, l.sent
 	return ok

@@ -28,7 +28,8 @@
 //	icmp.go                            3.9.2.2: what ICMP errors mean
 //	pmtu.go                            RFC 1191, 8201, 4821, 5927: what the path carries
 //	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
-//	timewait.go challenge.go           RFC 6191, 1337; RFC 5961
+//	timewait.go timewait_record.go     RFC 6191, 1337
+//	challenge.go                       RFC 5961
 //	info.go account.go events.go       what an observer may see
 //
 // The package refuses to read a clock, to lock, to start a goroutine and to know IP:
@@ -157,7 +158,7 @@ type TCB struct {
 	lastRcv    Time            // when a segment last arrived
 	lastData   Time            // when data was last sent; 0: never
 	progress   Time            // when the peer last acknowledged something, or had nothing to
-	challenges *challengeLimit // nil before the first
+	challenges *ChallengeLimit // nil before the first
 	replies    *replies        // resets that wait to be sent; nil: none
 
 	count counters
