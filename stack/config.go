@@ -59,6 +59,11 @@ type Config struct {
 	// have closed, each of which takes up to 128 bytes. What comes beyond is CLOSED at once,
 	// and counted, as with tcp_max_tw_buckets of Linux. Default 262,144, minimum 1.
 	MaxTimeWait int
+	// MaxOrphans is how many connections that their applications have closed may still have
+	// something to deliver, or wait for the peer's FIN. Beyond, Close resets the connection,
+	// and counts it, as with tcp_max_orphans of Linux: a peer that takes nothing in could hold
+	// what it is sent for ever. Default 65,536, minimum 1.
+	MaxOrphans int
 	// PortRange are the first and the last port that the stack chooses for itself.
 	// Default 32768 to 60999, as on Linux.
 	PortRange [2]uint16
@@ -74,6 +79,7 @@ const (
 	defaultBacklog = 4096
 	// defaultTimeWait is that of Linux with much memory.
 	defaultTimeWait = 262_144
+	defaultOrphans  = 65_536
 	firstEphemeral  = 32768
 	lastEphemeral   = 60999
 
@@ -110,6 +116,12 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	}
 	if c.MaxTimeWait < 0 {
 		return c, fmt.Errorf("stack: MaxTimeWait is %d; it must be positive", c.MaxTimeWait)
+	}
+	if c.MaxOrphans == 0 {
+		c.MaxOrphans = defaultOrphans
+	}
+	if c.MaxOrphans < 0 {
+		return c, fmt.Errorf("stack: MaxOrphans is %d; it must be positive", c.MaxOrphans)
 	}
 	if c.PortRange == [2]uint16{} {
 		c.PortRange = [2]uint16{firstEphemeral, lastEphemeral}

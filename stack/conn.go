@@ -52,6 +52,7 @@ type Conn struct {
 	closed    bool // the application has closed it; it may linger
 	starving  bool // it is among the stack's starved
 	draining  bool // Shutdown would wait for it
+	orphan    bool // counted among the orphans
 	gone      bool // out of all tables
 	retired   bool // likewise, and a waiting is there instead
 }
@@ -192,8 +193,13 @@ func (c *Conn) leave() {
 	c.extra.writers()
 }
 
-// drained tells Shutdown that it need not wait for this one any more.
+// drained tells Shutdown that it need not wait for this one any more, and that it is no
+// orphan.
 func (c *Conn) drained() {
+	if c.orphan {
+		c.orphan = false
+		c.stack().orphans.Add(-1)
+	}
 	if c.draining {
 		c.draining = false
 		c.stack().drain.remove()

@@ -168,9 +168,24 @@ func (c *Conn) Close() error {
 		for c.tcb.Lingering() {
 			c.extras().canWrite.Wait()
 		}
+		c.bereave()
 	}
 	c.mu.Unlock()
 	return c.opError("close", err)
+}
+
+// bereave leaves a connection that Close has not brought to its end to the stack, or resets it
+// when there are too many orphans.
+func (c *Conn) bereave() {
+	if !c.draining { // it has come to its end, or to TIME-WAIT
+		return
+	}
+	s := c.stack()
+	c.orphan = true
+	if s.orphans.Add(1) > int64(s.cfg.MaxOrphans) {
+		s.count.orphanOverflows.Add(1)
+		c.call(c.tcb.Abort)
+	}
 }
 
 // shut makes the application's side of the connection closed, and leaves no timer of it

@@ -68,6 +68,7 @@ type Stack struct {
 	serial    atomic.Uint64 // of the connection made last
 	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
 	drain     drain
+	orphans   atomic.Int64
 	count     counters
 
 	closing atomic.Bool

@@ -82,6 +82,11 @@ type Stats struct {
 	// those that were CLOSED at once because there were Config.MaxTimeWait.
 	TimeWaits         uint64 `json:"tcp_time_wait"`
 	TimeWaitOverflows uint64 `json:"tcp_time_wait_overflows"`
+	// Orphans are the connections now that their applications have closed and that are not in
+	// TIME-WAIT; OrphanOverflows those that Close has reset because there were
+	// Config.MaxOrphans.
+	Orphans         uint64 `json:"tcp_orphans"`
+	OrphanOverflows uint64 `json:"tcp_orphan_overflows"`
 
 	UDPIn   uint64 `json:"udp_in"` // datagrams
 	UDPOut  uint64 `json:"udp_out"`
@@ -99,6 +104,7 @@ type Stats struct {
 type counters struct {
 	framesIn, framesOut, bytesIn, bytesOut                atomic.Uint64
 	tcpIn, tcpOut, resetsIn, resetsOut, actives, passives atomic.Uint64
+	orphanOverflows                                       atomic.Uint64
 	cookiesSent, cookiesReceived, cookiesFailed           atomic.Uint64
 	timeWaitOverflows                                     atomic.Uint64
 	udpIn, udpOut, icmpIn, icmpOut                        atomic.Uint64
@@ -123,6 +129,7 @@ func (s *Stack) Stats() Stats {
 		SynCookiesSent: c.cookiesSent.Load(), SynCookiesReceived: c.cookiesReceived.Load(), SynCookiesFailed: c.cookiesFailed.Load(),
 		Connections: uint64(s.conns.Len()),
 		TimeWaits:   uint64(s.waits.len()), TimeWaitOverflows: c.timeWaitOverflows.Load(),
+		Orphans: uint64(s.orphans.Load()), OrphanOverflows: c.orphanOverflows.Load(),
 		UDPIn: c.udpIn.Load(), UDPOut: c.udpOut.Load(),
 		ICMPIn: c.icmpIn.Load(), ICMPOut: c.icmpOut.Load(),
 		Drops: make(map[string]uint64),

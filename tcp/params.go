@@ -62,6 +62,10 @@ type Params struct {
 	// given up. Default 15 (Linux), with the default timeouts about 15 minutes;
 	// RFC 9293, 3.8.3 asks for at least 100 s (SHLD-11). See also SetUserTimeout.
 	R2 int
+	// R2Orphan is R2 of a connection that its application has closed and set no R2 of its own
+	// on: nobody waits for it any more. Default 8 (Linux, tcp_orphan_retries), which tries for
+	// 100 s with the least of timeouts; where R2 is given, that.
+	R2Orphan int
 	// R2SYN is the same for the SYN of an active open. Default 7, which tries for
 	// 247 s (MaxRTO caps the last wait): RFC 9293, 3.8.3 asks for at least 3 minutes (MUST-23); Linux tries 6, for
 	// 127 s.
@@ -119,6 +123,7 @@ func (p Params) WithDefaults() Params {
 	p.MaxRTO = orDefault(p.MaxRTO, 120*time.Second)
 	p.DelayedAck = orDefault(p.DelayedAck, 40*time.Millisecond)
 	p.R1 = orDefault(p.R1, 3)
+	p.R2Orphan = orDefault(p.R2Orphan, orDefault(p.R2, 8))
 	p.R2 = orDefault(p.R2, 15)
 	p.R2SYN = orDefault(p.R2SYN, 7)
 	p.R2SYNACK = orDefault(p.R2SYNACK, 5)

@@ -280,6 +280,9 @@ func (t *TCB) r2() int {
 		}
 		return t.params.R2SYN
 	}
+	if t.is(orphaned) {
+		return t.params.R2Orphan
+	}
 	return t.params.R2
 }
 
