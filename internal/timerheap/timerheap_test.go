@@ -19,15 +19,21 @@ func placeOf(i *item) *Place { return &i.place }
 // check verifies the order of the heap and that every item knows its place.
 func check(t *testing.T, h *Heap[*item]) {
 	t.Helper()
-	for i, e := range h.entries {
-		if int(e.item.place) != i+1 {
-			t.Fatalf("item at %d believes to be at %d", i, e.item.place-1)
+	for i, e := range h.entries[:h.n] {
+		it := h.items[e.number]
+		if it.place != Place(e.number+1) || h.at[e.number] != int32(i) {
+			t.Fatalf("item %d of number %d is to stand at %d, and stands at %d", it.place, e.number, h.at[e.number], i)
 		}
-		if e.when != e.item.when {
-			t.Fatalf("item at %d has deadline %d, was set to %d", i, e.when, e.item.when)
+		if e.when != it.when {
+			t.Fatalf("item at %d has deadline %d, was set to %d", i, e.when, it.when)
 		}
 		if i > 0 && h.entries[(i-1)/children].when > e.when {
 			t.Fatalf("item at %d is earlier than its parent", i)
+		}
+	}
+	for _, e := range h.entries[h.n:] {
+		if h.items[e.number] != nil {
+			t.Fatalf("number %d is free and holds an item", e.number)
 		}
 	}
 }
