@@ -171,10 +171,7 @@ func (c *Conn) settle(now mono.Time, box *outbox) {
 		c.starving = true
 		c.stack().starved.add(c)
 	}
-	if d := c.tcb.Deadline(); d < c.alarm {
-		c.alarm = d
-		c.stack().timers.set(c, d)
-	}
+	c.wakeBy(c.tcb.Deadline())
 }
 
 // leave takes the connection out of all tables.
@@ -222,13 +219,28 @@ func (c *Conn) tick(now mono.Time, box *outbox) {
 		return
 	}
 	now = c.at(now)
-	if c.tcb.Deadline() <= now {
-		c.heedPaths(now, c.tcb.Ends().Remote.Addr()) // before a timeout decides how much goes again
-		before := c.tcb.Troubled()
-		c.tcb.Tick(now)
-		if !before && c.tcb.Troubled() {
-			c.stack().adviseAgainst(c.tcb.Ends().Remote.Addr())
-		}
+	if d := c.tcb.Deadline(); d > now {
+		c.wakeBy(d) // it has moved later, and nothing else has happened
+		return
+	}
+	c.heedPaths(now, c.tcb.Ends().Remote.Addr()) // before a timeout decides how much goes again
+	before := c.tcb.Troubled()
+	c.tcb.Tick(now)
+	if !before && c.tcb.Troubled() {
+		c.stack().adviseAgainst(c.tcb.Ends().Remote.Addr())
 	}
 	c.settle(now, box)
+}
+
+// wakeBy lets the timers look at the connection at d, unless they will before.
+func (c *Conn) wakeBy(d mono.Time) {
+	t := &c.stack().timers
+	switch {
+	case d < c.alarm:
+		c.alarm = d
+		t.set(c, d)
+	case d == mono.Never && c.alarm != mono.Never && t.crowded.Load():
+		c.alarm = mono.Never
+		t.remove(c)
+	}
 }

@@ -124,14 +124,19 @@ func noConns(t testing.TB, s *Stack) {
 	if n := s.conns.Len(); n != 0 {
 		t.Errorf("%d connections in the table", n)
 	}
-	s.timers.mu.Lock()
-	defer s.timers.mu.Unlock()
-	if n := s.timers.heap.Len(); n != 0 {
+	if n := s.timers.len(); n != 0 {
 		t.Errorf("%d timers left", n)
 	}
 	if n := s.drain.open.Load(); n != 0 {
 		t.Errorf("Shutdown would wait for %d connections", n)
 	}
+}
+
+// len is how many deadlines are set.
+func (t *timers) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.heap.Len()
 }
 
 // wantErr verifies an error the way users of net do: by errors.Is, and that it is a

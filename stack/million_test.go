@@ -121,6 +121,11 @@ func liveThrough(t *testing.T, n int) life {
 	if a, b := h.client.conns.Len(), h.server.conns.Len(); a != l.n || b != l.n {
 		t.Fatalf("%d and %d connections are open, want %d", a, b, l.n)
 	}
+	for _, s := range []*Stack{h.client, h.server} {
+		if set := s.timers.len(); set > manyTimers+workers {
+			t.Errorf("%d timers are set for idle connections", set)
+		}
+	}
 	l.echo = together(t, crowds, func(_ int, c *crowd) error { return c.each(echoOnce) })
 	l.bytes = float64(heap()-before) / float64(2*l.n)
 	l.close = together(t, crowds, func(_ int, c *crowd) error { return c.each(closeBoth) })

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/a644562b/portico/internal/mono"
@@ -11,8 +12,13 @@ import (
 // timers wakes connections at their deadlines, by one goroutine for all. Deadlines are
 // lazy: one that moves later, as that of the retransmission timer does with every ACK,
 // leaves the heap as it is, and the connection is put in anew when it comes up too
-// early.
+// early. One that goes altogether does the same, as it will soon be back, unless there is a
+// crowd: then what is left behind would cost much when it comes up, for all the others that
+// have to make room in the heap, and as the connection is in no cache any more, while to take
+// it out at once costs little, as it stands near the end.
 type timers struct {
+	crowded atomic.Bool // there are more than manyTimers
+
 	mu   sync.Mutex
 	heap timerheap.Heap[sleeper]
 	// sleepsUntil is when the goroutine will look again by itself.
@@ -26,10 +32,21 @@ func (t *timers) init() {
 	t.wake = make(chan struct{}, 1)
 }
 
+// manyTimers is a number of deadlines that do not fit into the nearest caches of a processor.
+const manyTimers = 16_384
+
+// counted follows every change of the number of deadlines.
+func (t *timers) counted() {
+	if is := t.heap.Len() > manyTimers; is != t.crowded.Load() {
+		t.crowded.Store(is)
+	}
+}
+
 // set wants c woken at when.
 func (t *timers) set(c sleeper, when mono.Time) {
 	t.mu.Lock()
 	t.heap.Set(c, when)
+	t.counted()
 	early := when < t.sleepsUntil
 	t.mu.Unlock()
 	if early {
@@ -58,6 +75,7 @@ func (t *timers) rouse() {
 func (t *timers) remove(c sleeper) {
 	t.mu.Lock()
 	t.heap.Remove(c)
+	t.counted()
 	t.mu.Unlock()
 }
 
@@ -76,6 +94,7 @@ func (t *timers) due(now mono.Time, list []sleeper, l *waits) ([]sleeper, mono.T
 		}
 		list = append(list, c)
 	}
+	t.counted()
 	t.sleepsUntil = min(t.heap.Next(), l.next())
 	return list, t.sleepsUntil
 }
