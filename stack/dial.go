@@ -257,14 +257,17 @@ func (s *Stack) claim(c *Conn, local, remote netip.AddrPort) (tcp.Endpoints, err
 		}
 		return ends, nil
 	}
-	// RFC 6056, algorithm 3: the ports for one destination are tried in order, from
+	// RFC 6056, algorithm 4: the ports for one destination are tried in order, from
 	// where a keyed hash of it says, so that they are not soon used again and nobody
-	// else can tell which is next.
+	// else can tell which is next. How far they are is counted for it and few others: were
+	// it counted for all together, the search would skip what others took, come round early,
+	// and among many connections find the fourth port free or the tenth.
 	first, last := s.cfg.PortRange[0], s.cfg.PortRange[1]
 	n := uint32(last) - uint32(first) + 1
 	offset := tcp.EphemeralOffset(&s.secret, local.Addr(), remote)
+	counter := &s.ephemeral[tcp.EphemeralCounter(&s.secret, local.Addr(), remote)%uint32(len(s.ephemeral))]
 	for range n {
-		port := first + uint16((offset+s.ephemeral.Add(1))%n)
+		port := first + uint16((offset+counter.Add(1))%n)
 		ends.Local = netip.AddrPortFrom(local.Addr(), port)
 		// A connection to itself would be a strange peer.
 		if ends.Local == remote || s.listeners.conflicts(ends.Local) {

@@ -309,16 +309,25 @@ func TestDialerKeepAlive(t *testing.T) {
 	})
 }
 
+// TestRFC6056PortsOfOneDestinationFollowEachOther: whatever is dialed in between, for it is
+// counted elsewhere (algorithm 4). Destinations of one counter would disturb each other: under
+// this secret these have four.
 func TestRFC6056PortsOfOneDestinationFollowEachOther(t *testing.T) {
 	withHosts(t, func(t *testing.T, h *hosts) {
-		h.listen(t, "tcp", ":80")
-		previous := 0
+		h.client.secret = [32]byte{1}
+		destinations := []string{"10.77.0.2:80", "10.77.0.2:81", "10.77.0.2:82", "[fd77::2]:80"}
+		for _, to := range destinations[:3] {
+			h.listen(t, "tcp", to[len("10.77.0.2"):])
+		}
+		previous := make(map[string]int)
 		for i := range 10 {
-			port := h.dial(t, "tcp", "10.77.0.2:80").LocalAddr().(*net.TCPAddr).Port
-			if i > 0 && port != previous+1 && port != firstEphemeral {
-				t.Errorf("port %d after %d", port, previous)
+			for _, to := range destinations {
+				port := h.dial(t, "tcp", to).LocalAddr().(*net.TCPAddr).Port
+				if i > 0 && port != previous[to]+1 && port != firstEphemeral {
+					t.Errorf("port %d after %d to %s", port, previous[to], to)
+				}
+				previous[to] = port
 			}
-			previous = port
 		}
 	})
 }

@@ -65,8 +65,8 @@ type Stack struct {
 	flowSeed   maphash.Seed
 	resolver   Resolver
 
-	serial    atomic.Uint64 // of the connection made last
-	ephemeral atomic.Uint32 // next_ephemeral of RFC 6056, algorithm 3
+	serial    atomic.Uint64      // of the connection made last
+	ephemeral [256]atomic.Uint32 // the table of RFC 6056, algorithm 4
 	drain     drain
 	orphans   atomic.Int64
 	count     counters

@@ -142,7 +142,7 @@ func TestISNFollowsClockAndTuple(t *testing.T) {
 	}
 }
 
-// TestEphemeralOffsetFollowsTheDestination: RFC 6056, 3.3.3: the offset is a keyed
+// TestEphemeralOffsetFollowsTheDestination: RFC 6056, 3.3.4: the offset is a keyed
 // function of the two addresses and the remote port.
 func TestEphemeralOffsetFollowsTheDestination(t *testing.T) {
 	e := newDialogue(t).setup.Endpoints

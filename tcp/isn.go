@@ -21,10 +21,16 @@ func TimestampOffset(secret *[32]byte, e Endpoints) uint32 {
 	return keyedHash(secret, 't', 0, e.Local.Addr(), e.Local.Port(), e.Remote)
 }
 
-// EphemeralOffset is the offset of algorithm 3 of RFC 6056: where in the range of
+// EphemeralOffset is the offset of algorithm 4 of RFC 6056: where in the range of
 // ephemeral ports the search starts for this destination.
 func EphemeralOffset(secret *[32]byte, local netip.Addr, remote netip.AddrPort) uint32 {
 	return keyedHash(secret, 'p', 0, local, 0, remote)
+}
+
+// EphemeralCounter says, modulo how many there are, which counter of algorithm 4 tells how
+// far the search has come for this destination.
+func EphemeralCounter(secret *[32]byte, local netip.Addr, remote netip.AddrPort) uint32 {
+	return keyedHash(secret, 'c', 0, local, 0, remote)
 }
 
 // keyedHash is a pseudo-random function of a purpose, a number and a four-tuple under a
