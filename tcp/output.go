@@ -285,7 +285,11 @@ func (t *TCB) rescue(now Time, out *Out) bool {
 		if runs[i].state != inFlight {
 			continue
 		}
-		if runs[i].retx > 0 || runs[i].at.Add(2*t.rtt.srtt) > now {
+		wait := 2 * t.rtt.srtt
+		if wait == 0 {
+			wait = t.rto() // how long the round trip is has not been measured yet
+		}
+		if runs[i].retx > 0 || runs[i].at.Add(wait) > now {
 			return false
 		}
 		r.rescued = true

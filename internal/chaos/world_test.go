@@ -179,8 +179,27 @@ func (e *end) open(active bool) {
 		e.tcb.SetNoDelay(e.now, true)
 	}
 	e.check.begin()
+	if e.seed%4 == 1 {
+		e.openFast(active)
+	}
 	e.flush("open")
 	e.think(time.Duration(e.dice.IntN(20)) * time.Millisecond)
+}
+
+// openFast opens by Fast Open (RFC 7413): one end knows a cookie, the other finds it good.
+func (e *end) openFast(active bool) {
+	cookie := tcp.MakeFastOpenCookie(e.now, &[32]byte{}, e.setup.Local.Addr(), e.setup.Remote.Addr())
+	if !active {
+		e.tcb.AcceptFastOpen(cookie)
+		return
+	}
+	mss := uint16(pick(e.dice, 0, 200, 1460))
+	e.tcb.OfferFastOpen(cookie, mss)
+	if mss == 0 {
+		mss = 536
+	}
+	e.check.mss = min(int(mss), e.setup.MSS)
+	e.write()
 }
 
 // play lets the world run to its end and returns the failure, if any.
