@@ -18,14 +18,18 @@ var connIn = map[tcp.State]func(c *Conn, r *remote){
 	tcp.StateEstablished: func(*Conn, *remote) {},
 	tcp.StateFinWait1:    func(c *Conn, r *remote) { c.CloseWrite(); r.hear("FA 1 1") },
 	tcp.StateFinWait2:    func(c *Conn, r *remote) { c.CloseWrite(); r.hear("FA 1 1"); r.say("A 1 2") },
-	tcp.StateCloseWait:   func(_ *Conn, r *remote) { r.say("FA 1 1"); r.hear("A 1 2") },
+	tcp.StateCloseWait: func(_ *Conn, r *remote) {
+		r.say("FA 1 1")
+		<-time.After(time.Second)
+		r.hear("A 1 2")
+	},
 	tcp.StateClosing: func(c *Conn, r *remote) {
 		c.CloseWrite()
 		r.hear("FA 1 1")
 		r.say("FA 1 1")
 		r.hear("A 2 2")
 	},
-	tcp.StateLastAck: func(c *Conn, r *remote) { r.say("FA 1 1"); r.hear("A 1 2"); c.CloseWrite(); r.hear("FA 1 2") },
+	tcp.StateLastAck: func(c *Conn, r *remote) { r.say("FA 1 1"); c.CloseWrite(); r.hear("FA 1 2") },
 	tcp.StateTimeWait: func(c *Conn, r *remote) {
 		c.CloseWrite()
 		r.hear("FA 1 1")

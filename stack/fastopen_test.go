@@ -107,7 +107,6 @@ func TestFastOpenOfAServer(t *testing.T) {
 			t.Errorf("state %v", st)
 		}
 		r.say("FA 8 7")
-		r.hear("A 7 9")
 		wantEOF(t, conn)
 		conn.Close()
 		r.hear("FA 7 9")
@@ -286,6 +285,7 @@ func TestFastOpeningRepairsItsAnswer(t *testing.T) {
 		r.hear()
 		wantRead(t, conn, "x")
 		r.say("FA 2 8")
+		<-time.After(time.Second)
 		r.hear("A 8 3")
 		wantEOF(t, conn)
 	})
@@ -303,6 +303,7 @@ func TestFINOfAFastSYNComesAgain(t *testing.T) {
 		conn := accept(t, l)
 		wantRead(t, conn, "x")
 		r.say("FA 2 1")
+		<-time.After(time.Second)
 		r.hear("A 1 3")
 		wantEOF(t, conn)
 	})

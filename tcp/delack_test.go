@@ -44,6 +44,31 @@ func TestDelayedAckRidesOnData(t *testing.T) {
 	d.expectNothing()
 }
 
+// TestAckOfFINRidesOnOurs: who closes when the peer has closed sends one segment, as on
+// Linux; else the ACK waits no longer than any other, also in quick ACK mode.
+func TestAckOfFINRidesOnOurs(t *testing.T) {
+	d := established(t)
+	d.send("F. 1 ack 1")
+	d.expectNothing()
+	d.expectEOF()
+	d.wait(10 * time.Millisecond)
+	d.close()
+	d.expect("F. 1 ack 2")
+	d.send(". 2 ack 2")
+	d.expectNothing()
+	d.expectClosed(nil)
+
+	d = established(t)
+	d.send("FP. 1(100) ack 1")
+	d.expectNothing()
+	d.at(delack - 1)
+	d.expectNothing()
+	d.at(delack)
+	d.expect("@40ms . 1 ack 102")
+	d.wait(time.Hour)
+	d.expectNothing()
+}
+
 // TestEverySecondFullSegmentIsAcked: SHLD-19, RFC 5681 4.2.
 func TestEverySecondFullSegmentIsAcked(t *testing.T) {
 	d := established(t)

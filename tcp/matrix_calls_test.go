@@ -131,6 +131,10 @@ var timerSetups = map[string]func(d *dialogue){
 	},
 	"keep-alive": func(d *dialogue) {
 		d.call("SetKeepAlive", func() { d.tcb.SetKeepAlive(d.now, tcp.KeepAlive{Enable: true, Idle: time.Minute}) })
+		if d.tcb.State() == tcp.StateCloseWait {
+			d.send(". rcv ack nxt") // it is idle from here on, and not since the FIN, whose ACK was late
+			d.expectNothing()
+		}
 	},
 	"user": func(d *dialogue) {
 		d.call("SetUserTimeout", func() { d.tcb.SetUserTimeout(d.now, 5*time.Second) })

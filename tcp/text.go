@@ -71,7 +71,7 @@ func (t *TCB) inOrder(now Time, seg *Segment) {
 	}
 	t.urgentPassed()
 	if t.is(finKnown) && t.rcv.fin == t.rcv.nxt {
-		t.finArrives(now)
+		t.finArrives(now, filledGap)
 		return
 	}
 	t.ackText(now, filledGap)
@@ -108,24 +108,30 @@ func (t *TCB) deliver(seg *Segment) {
 	}
 }
 
-// finArrives is the eighth step, for a FIN at RCV.NXT.
-func (t *TCB) finArrives(now Time) {
+// finArrives is the eighth step, for a FIN at RCV.NXT. Where it is the peer that closes
+// first its ACK may wait, as on Linux: the application will mostly close too, and the ACK
+// rides on our FIN.
+func (t *TCB) finArrives(now Time, filledGap bool) {
 	t.rcv.nxt = t.rcv.nxt.Add(1)
 	t.rcv.adv = laterSeq(t.rcv.adv, t.rcv.nxt)
 	t.releaseOutOfOrder()
-	t.set(ackNow | finReceived)
+	t.set(finReceived)
 	if t.is(urgent) {
 		t.rcv.up = earlierSeq(t.rcv.up, t.rcv.fin)
 		t.urgentPassed()
 	}
 	switch t.state {
 	case StateEstablished:
+		t.delack.pingpong = true
+		t.ackText(now, filledGap)
 		t.move(now, StateCloseWait, WhyNone)
+		return
 	case StateFinWait1: // our FIN is not acknowledged, or this would be FIN-WAIT-2
 		t.move(now, StateClosing, WhyNone)
 	case StateFinWait2:
 		t.enterTimeWait(now)
 	}
+	t.set(ackNow)
 }
 
 // outOfOrder keeps a segment beyond a gap (SHLD-31) and reports it at once (MAY-13).
