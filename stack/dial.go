@@ -154,12 +154,12 @@ func (d *Dialer) dial(ctx context.Context, network, transport string, remote net
 // to choose it.
 func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, error) {
 	s := d.Stack
-	src, err := s.addrs.source(remote)
-	if err != nil {
-		return netip.AddrPort{}, os.NewSyscallError("connect", err)
-	}
 	if d.LocalAddr == nil {
-		return netip.AddrPortFrom(src, 0), nil
+		return s.chosen(remote, 0)
+	}
+	// Where an address is given RFC 6724, which compares all of ours, need not be asked.
+	if _, err := s.addrs.reach(remote); err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("connect", err)
 	}
 	given, ok := addrPortOf(d.LocalAddr)
 	if !ok || d.LocalAddr.Network() != transport {
@@ -171,8 +171,11 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 	}
 	switch {
 	case !a.IsValid() || a.IsUnspecified():
-		return netip.AddrPortFrom(src, given.Port()), nil
+		return s.chosen(remote, given.Port())
 	case a.Is4() != remote.Is4():
+		if _, err := s.chosen(remote, 0); err != nil {
+			return netip.AddrPort{}, err
+		}
 		return netip.AddrPort{}, &net.AddrError{Err: noSuitableAddress, Addr: d.LocalAddr.String()}
 	case !s.addrs.isLocal(a):
 		return netip.AddrPort{}, errNotOurs
@@ -180,6 +183,15 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 		return netip.AddrPort{}, os.NewSyscallError("connect", syscall.ENETUNREACH) // it would never come back
 	}
 	return netip.AddrPortFrom(a, given.Port()), nil
+}
+
+// chosen is the address of ours that connections to remote start from by themselves.
+func (s *Stack) chosen(remote netip.Addr, port uint16) (netip.AddrPort, error) {
+	src, err := s.addrs.source(remote)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("connect", err)
+	}
+	return netip.AddrPortFrom(src, port), nil
 }
 
 // dialTCP makes a connection and waits until it is established or has failed.
