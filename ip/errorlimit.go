@@ -55,25 +55,34 @@ func NewErrorLimiter() *ErrorLimiter {
 	return l
 }
 
-// Allow reports whether the error m may be sent to dst now, and counts it if so. now does
-// not go backwards. chance is a random number that nobody outside knows.
-func (l *ErrorLimiter) Allow(now mono.Time, dst netip.Addr, m *Message, chance uint32) bool {
+// ErrorVerdict says whether an error may be sent, and else whose limit it met.
+type ErrorVerdict uint8
+
+const (
+	ErrorAllowed    ErrorVerdict = iota
+	ErrorsToHost                 // too many went to that destination
+	ErrorsToAnybody              // too many of the kind were sent
+)
+
+// Allow says whether the error m may be sent to dst now, and counts it if so. now does not
+// go backwards. chance is a random number that nobody outside knows.
+func (l *ErrorLimiter) Allow(now mono.Time, dst netip.Addr, m *Message, chance uint32) ErrorVerdict {
 	peer, ok := l.peers.Get(now, dst)
 	if !ok {
 		peer = NewLimiter(peerErrorsPerSecond, peerErrorsBurst)
 	}
 	if !peer.Allow(now) {
-		return false
+		return ErrorsToHost
 	}
 	kind := &l.kinds[errorKind(dst.Is4(), m.Type)]
 	if !kind.Allow(now) {
-		return false
+		return ErrorsToAnybody
 	}
 	if chance&1 != 0 {
 		kind.Allow(now)
 	}
 	l.peers.Set(now, dst, peer)
-	return true
+	return ErrorAllowed
 }
 
 func errorKind(is4 bool, typ uint8) int {

@@ -19,7 +19,7 @@ func TestErrorsToOneDestination(t *testing.T) {
 		m := ip.Message{Type: errorTypes[f.is4][0]}
 		count := func(now mono.Time, dst netip.Addr, m *ip.Message, n int) (allowed int) {
 			for range n {
-				if l.Allow(now, dst, m, 0) {
+				if l.Allow(now, dst, m, 0) == ip.ErrorAllowed {
 					allowed++
 				}
 			}
@@ -62,7 +62,7 @@ func TestErrorsToEverybody(t *testing.T) {
 			}
 			dst, _ := netip.AddrFromSlice(a)
 			for _, typ := range errorTypes[f.is4] {
-				if l.Allow(now, dst, &ip.Message{Type: typ}, rng.Uint32()) {
+				if l.Allow(now, dst, &ip.Message{Type: typ}, rng.Uint32()) == ip.ErrorAllowed {
 					counts[typ]++
 				}
 			}
@@ -89,7 +89,7 @@ func TestErrorsToOneDestinationDoNotSilenceTheRest(t *testing.T) {
 			a := f.us.AsSlice()
 			a[len(a)-1] = byte(100 + i)
 			dst, _ := netip.AddrFromSlice(a)
-			if l.Allow(0, dst, &m, 0) {
+			if l.Allow(0, dst, &m, 0) == ip.ErrorAllowed {
 				allowed++
 			}
 		}
@@ -104,7 +104,7 @@ func TestErrorsTakeTokensByChance(t *testing.T) {
 	burst := func(chance uint32) (n int) {
 		l := ip.NewErrorLimiter()
 		for i := range 100 {
-			if l.Allow(0, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), &ip.Message{Type: 3}, chance) {
+			if l.Allow(0, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), &ip.Message{Type: 3}, chance) == ip.ErrorAllowed {
 				n++
 			}
 		}

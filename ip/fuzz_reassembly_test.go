@@ -37,7 +37,7 @@ func FuzzReassembly(f *testing.F) {
 			}
 		}
 		for {
-			if _, _, ok := r.Expire(mono.Time(2 * time.Minute)); !ok {
+			if _, ok := r.Expire(mono.Time(2 * time.Minute)); !ok {
 				break
 			}
 		}

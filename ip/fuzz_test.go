@@ -125,10 +125,10 @@ func checkDropped(t *testing.T, drop ip.Drop, h ip.Header, packet []byte) {
 		} else if why != ip.DropNone {
 			checkProblem(t, why, &h, packet)
 		}
-		first, _, ok := r.Expire(mono.Never - 1)
-		if ok && first != nil {
-			if m, ok := ip.TimeExceeded(&h, first); ok {
-				checkError(t, &h, first, &m)
+		given, ok := r.Expire(mono.Never - 1)
+		if ok && given.First != nil {
+			if m, ok := ip.TimeExceeded(&h, given.First); ok {
+				checkError(t, &h, given.First, &m)
 			}
 		}
 		return

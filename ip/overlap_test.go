@@ -58,8 +58,8 @@ func TestOverlapEndsTheDatagram(t *testing.T) {
 				if end != mono.Time(60*time.Second) {
 					t.Fatalf("deadline %v", time.Duration(end))
 				}
-				if first, refused, ok := r.Expire(end); !ok || !refused || first != nil {
-					t.Fatalf("at its end: %d bytes, refused %v, %v", len(first), refused, ok)
+				if given, ok := r.Expire(end); !ok || !given.Refused || given.First != nil || given.Is4 != f.us.Is4() {
+					t.Fatalf("at its end: %+v, %v", given, ok)
 				}
 				var whole []byte
 				for _, c := range slice(f, 5, payload, 8, 40, 64) {

@@ -62,7 +62,7 @@ type Reassembler struct {
 	sources   map[netip.Addr]*fragmentSource
 	// ages is the ring of all partials; ages.next began first.
 	ages    partial
-	evicted int
+	evicted [2]int // of IPv4 and IPv6
 }
 
 // NewReassembler returns an empty reassembler.
@@ -83,11 +83,12 @@ func (r *Reassembler) Len() int { return len(r.datagrams) }
 // Memory is how many bytes the unfinished datagrams take.
 func (r *Reassembler) Memory() int { return r.memory }
 
-// Evicted is how many datagrams have made way for others since it was called last.
-func (r *Reassembler) Evicted() int {
-	n := r.evicted
-	r.evicted = 0
-	return n
+// Evicted is how many datagrams of each family have made way for others since it was called
+// last.
+func (r *Reassembler) Evicted() (four, six int) {
+	four, six = r.evicted[0], r.evicted[1]
+	r.evicted = [2]int{}
+	return four, six
 }
 
 // Add takes in a fragment: a packet of which Parse has said DropFragment, with the header
@@ -135,17 +136,25 @@ func (r *Reassembler) Deadline() mono.Time {
 	return r.ages.next.began.Add(r.limits.Timeout)
 }
 
-// Expire gives up the oldest datagram if its time is over, and is false when there is
-// none. first is the packet that its first fragment came in, for TimeExceeded, or nil when
-// that never came: then nobody is told (RFC 792; RFC 8200, section 4.5). refused says that
-// the datagram had been refused before, and was counted then.
-func (r *Reassembler) Expire(now mono.Time) (first []byte, refused, ok bool) {
+// Expired is a datagram whose pieces did not all come in time.
+type Expired struct {
+	// First is the packet that its first fragment came in, for TimeExceeded, or nil when
+	// that never came: then nobody is told (RFC 792; RFC 8200, section 4.5).
+	First []byte
+	// Refused: it had been refused before, and was counted then.
+	Refused bool
+	// Is4: it was of IPv4.
+	Is4 bool
+}
+
+// Expire gives up the oldest datagram if its time is over, and is false when there is none.
+func (r *Reassembler) Expire(now mono.Time) (Expired, bool) {
 	if r.Deadline() > now {
-		return nil, false, false
+		return Expired{}, false
 	}
 	p := r.ages.next
 	r.remove(p)
-	return p.first, p.refused, true
+	return Expired{First: p.first, Refused: p.refused, Is4: p.key.src.Is4()}, true
 }
 
 // fragmentKey tells datagrams apart: for IPv4 by addresses, protocol and identification
@@ -275,7 +284,11 @@ func (r *Reassembler) charge(p *partial, n int) {
 }
 
 func (r *Reassembler) evict(p *partial) {
-	r.evicted++
+	if p.key.src.Is4() {
+		r.evicted[0]++
+	} else {
+		r.evicted[1]++
+	}
 	r.remove(p)
 }
 

@@ -14,11 +14,15 @@ type absorber struct {
 	closed chan struct{}
 }
 
-func newAbsorber() *absorber { return &absorber{events: make(chan link.Event), closed: make(chan struct{})} }
+func newAbsorber() *absorber {
+	return &absorber{events: make(chan link.Event), closed: make(chan struct{})}
+}
 
-func (d *absorber) Name() string              { return "sink0" }
-func (d *absorber) MTU() int                  { return 1500 }
-func (d *absorber) Caps() link.Caps           { return link.Caps{Checksum: true, TSO4: true, TSO6: true, USO: true} }
+func (d *absorber) Name() string { return "sink0" }
+func (d *absorber) MTU() int     { return 1500 }
+func (d *absorber) Caps() link.Caps {
+	return link.Caps{Checksum: true, TSO4: true, TSO6: true, USO: true}
+}
 func (d *absorber) Queues() []link.Queue      { return []link.Queue{d} }
 func (d *absorber) Events() <-chan link.Event { return d.events }
 

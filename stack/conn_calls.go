@@ -183,7 +183,7 @@ func (c *Conn) bereave() {
 	s := c.stack()
 	c.orphan = true
 	if s.orphans.Add(1) > int64(s.cfg.MaxOrphans) {
-		s.count.orphanOverflows.Add(1)
+		add(&s.count.rare().tcpExt.TCPAbortOnMemory, 1)
 		c.call(c.tcb.Abort)
 	}
 }

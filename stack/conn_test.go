@@ -114,7 +114,7 @@ func TestLingerZeroResets(t *testing.T) {
 		wantErr(t, err, syscall.ECONNRESET, "read tcp "+between(s)+": read: connection reset by peer")
 		noConns(t, h.client)
 		noConns(t, h.server)
-		if n := h.client.Stats().ResetsOut; n != 1 {
+		if n := h.client.Stats().TCP.OutRsts; n != 1 {
 			t.Errorf("%d resets sent", n)
 		}
 	})

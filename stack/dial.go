@@ -159,6 +159,7 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 	}
 	// Where an address is given RFC 6724, which compares all of ours, need not be asked.
 	if _, err := s.addrs.reach(remote); err != nil {
+		add(&s.count.rare().ip[familyIndex(remote)].OutNoRoutes, 1)
 		return netip.AddrPort{}, os.NewSyscallError("connect", err)
 	}
 	given, ok := addrPortOf(d.LocalAddr)
@@ -187,7 +188,7 @@ func (d *Dialer) local(transport string, remote netip.Addr) (netip.AddrPort, err
 
 // chosen is the address of ours that connections to remote start from by themselves.
 func (s *Stack) chosen(remote netip.Addr, port uint16) (netip.AddrPort, error) {
-	src, err := s.addrs.source(remote)
+	src, err := s.source(remote)
 	if err != nil {
 		return netip.AddrPort{}, os.NewSyscallError("connect", err)
 	}
@@ -204,7 +205,6 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 	if err != nil {
 		return nil, err
 	}
-	s.count.actives.Add(1)
 	now := c.now()
 	c.open(now, ends, false)
 	if d.KeepAlive != nil {

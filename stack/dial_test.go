@@ -85,9 +85,9 @@ func TestDialCancelLeavesNothing(t *testing.T) {
 		wantErr(t, <-result, context.Canceled, "dial tcp "+noAnswer+": operation was canceled")
 		noConns(t, h.client)
 
-		sent := h.client.Stats().FramesOut
+		sent := h.client.Stats().Device.OutFrames
 		<-time.After(time.Hour)
-		if n := h.client.Stats().FramesOut - sent; n != 0 {
+		if n := h.client.Stats().Device.OutFrames - sent; n != 0 {
 			t.Errorf("%d frames were sent after the dial was canceled", n)
 		}
 	})
@@ -133,7 +133,7 @@ func TestDialWithEndedContextSendsNothing(t *testing.T) {
 		cancel()
 		_, err := h.client.DialContext(ctx, "tcp", "10.77.0.2:80")
 		wantErr(t, err, context.Canceled, "dial tcp 10.77.0.2:80: operation was canceled")
-		if n := h.client.Stats().FramesOut; n != 0 {
+		if n := h.client.Stats().Device.OutFrames; n != 0 {
 			t.Errorf("%d frames were sent", n)
 		}
 	})
@@ -232,7 +232,7 @@ func TestStackDialsItself(t *testing.T) {
 			s.Close()
 		}
 		synctest.Wait()
-		if st := h.client.Stats(); st.FramesIn != st.FramesOut || h.server.Stats().FramesIn != 0 {
+		if st := h.client.Stats(); st.Device.InFrames != st.Device.OutFrames || h.server.Stats().Device.InFrames != 0 {
 			t.Errorf("packets to ourselves went over the wire: %+v", st)
 		}
 		c := h.dialFrom(t, h.client, ":80")

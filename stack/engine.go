@@ -34,6 +34,7 @@ type engine struct {
 	lane  uint16
 	queue link.Queue
 
+	count  *shard // where it counts
 	frames []link.Frame
 	blocks []*buffer.Block // the memory of frames
 	few    int             // batches in a row that needed few of them
@@ -41,17 +42,24 @@ type engine struct {
 	touched []*Conn
 
 	// Scratch for the packet in hand.
-	header ip.Header
-	to     reach // whom the packet was sent to
-	seg    tcp.Segment
-	reply  tcp.Segment
-	msg    ip.Message
-	quote  ip.Quote
-	box    outbox
+	family  int // index of its family
+	packets int // on the wire, see onWire
+	octets  int // in these
+	// reassembled: it is a datagram that came in fragments, which have been counted.
+	reassembled bool
+	header      ip.Header
+	to          reach // whom the packet was sent to
+	seg         tcp.Segment
+	reply       tcp.Segment
+	msg         ip.Message
+	quote       ip.Quote
+	box         outbox
 }
 
 func newEngine(s *Stack, in *iface, lane int) *engine {
 	e := &engine{s: s, in: in, lane: uint16(lane), queue: in.queues[lane]}
+	e.count = s.count.of(in, lane)
+	e.box.count = e.count
 	e.resize(minFrames)
 	return e
 }
@@ -124,8 +132,7 @@ func (e *engine) batch(n int) (bytes int) {
 		}
 	}
 	e.flush(now)
-	e.s.count.framesIn.Add(uint64(n))
-	e.s.count.bytesIn.Add(uint64(bytes))
+	add(&e.count.device.InFrames, n)
 	return bytes
 }
 

@@ -170,7 +170,7 @@ func ExampleStack_http2() {
 		response.Body.Close()
 		fmt.Println(string(body))
 	}
-	fmt.Println("connections:", server.Stats().PassiveOpens)
+	fmt.Println("connections:", server.Stats().TCP.PassiveOpens)
 	// Output:
 	// /one by HTTP/2.0
 	// /two by HTTP/2.0

@@ -98,6 +98,12 @@ func (c *Conn) fastOpenOver(now mono.Time) {
 		return
 	}
 	if r, ok := c.tcb.FastOpenResult(); ok {
+		switch count := &c.stack().count.rare().tcpExt; {
+		case r.Acked > 0:
+			add(&count.TCPFastOpenActive, 1)
+		case r.Lost, r.Answered && r.Sent > 0:
+			add(&count.TCPFastOpenActiveFail, 1)
+		}
 		c.stack().fastOpens.learn(now, c.tcb.Ends(), r)
 	}
 }
@@ -174,7 +180,16 @@ func (e *engine) openFast(now mono.Time, i int, l *Listener, key flowtable.Key, 
 	if !fresh {
 		grant = tcp.MakeFastOpenCookie(now, &s.secret, local, remote)
 	}
-	if !good || !l.claimFast(now) {
+	count := &e.count.tcpExt
+	switch {
+	case o.FastOpen.IsZero():
+		add(&count.TCPFastOpenCookieReqd, 1)
+		return false, grant
+	case !good:
+		add(&count.TCPFastOpenPassiveFail, 1)
+		return false, grant
+	case !l.claimFast(now):
+		add(&count.TCPFastOpenListenOverflow, 1)
 		return false, grant
 	}
 	c := newConn(s, tcpNetwork(l.network), route{via: e.in, lane: e.lane}, s.serial.Add(1))
@@ -186,7 +201,7 @@ func (e *engine) openFast(now mono.Time, i int, l *Listener, key flowtable.Key, 
 		other.deliver(e, now, ends, i)
 		return true, grant
 	}
-	s.count.passives.Add(1)
+	add(&e.count.tcpExt.TCPFastOpenPassive, 1)
 	l.config.markConn(c)
 	c.open(now, ends, true)
 	c.tcb.AcceptFastOpen(grant)

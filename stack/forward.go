@@ -128,15 +128,13 @@ func (s *Stack) foreign(h *ip.Header) bool {
 // what a handler has sent from there is for anybody here.
 func (e *engine) foreignICMP(now mono.Time, payload []byte) {
 	h := &e.header
-	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
-		e.s.count.dropIP(why)
+	why := ip.ParseMessage(h, payload, &e.msg)
+	if why == ip.DropNone && !e.quotes(now) {
+		e.notForUs()
 		return
 	}
-	if !e.quotes(now) {
-		e.s.count.drop(dropNotForUs)
-		return
-	}
-	e.s.count.icmpIn.Add(1)
+	e.delivers()
+	e.messageCame(why)
 }
 
 var errDecided = errors.New("the request has been decided already")

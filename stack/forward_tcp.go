@@ -34,7 +34,8 @@ func (e *engine) requestTCP(key flowtable.Key, ends tcp.Endpoints) {
 		return
 	}
 	if f.closed || len(f.tcp) >= e.s.cfg.Forward.MaxTCP {
-		e.s.count.drop(dropForwardFull)
+		e.drop(dropForwardFull)
+		add(&e.count.tcpExt.ListenDrops, e.packets)
 		return
 	}
 	r := &TCPRequest{stack: e.s, ends: ends, key: key, route: route{via: e.in, lane: e.lane}}
@@ -107,7 +108,6 @@ func (r *TCPRequest) accept(syn *tcp.Segment) (*Conn, error) {
 	if !s.insert(c, r.ends) {
 		return nil, os.NewSyscallError("accept", syscall.EADDRINUSE)
 	}
-	s.count.passives.Add(1)
 	now := c.now()
 	c.open(now, r.ends, true)
 	c.tcb.Segment(c.at(now), syn)

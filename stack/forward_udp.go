@@ -38,15 +38,16 @@ const quotedMost = 1280
 // that exists, or the first of one that a handler is asked about.
 func (e *engine) foreignUDP(f *link.Frame, d datagram, port uint16, data []byte, size int) {
 	local := netip.AddrPortFrom(d.to, port)
-	if u := e.s.sockets.dialedFrom(local, d.from); u != nil && u.deliver(d, data, size) {
+	if u := e.s.sockets.dialedFrom(local, d.from); u != nil && u.deliver(e.count, d, data, size) {
 		return
 	}
 	u := e.s.newFlow(local, d.from)
 	if u == nil {
-		e.s.count.drop(dropForwardFull)
+		e.drop(dropForwardFull)
+		add(&e.count.udp[e.family].InErrors, e.packets)
 		return
 	}
-	u.deliver(d, data, size)
+	u.deliver(e.count, d, data, size)
 	r := &UDPRequest{conn: u, header: e.header, packet: bytes.Clone(f.Data[:min(len(f.Data), quotedMost)])}
 	go func() {
 		defer r.Refuse()

@@ -38,17 +38,21 @@ func (s *Stack) identify(h *ip.Header) {
 func (s *Stack) sendFragments(r route, h *ip.Header, body []byte, mtu int, o *outbox) bool {
 	s.identify(h)
 	pieces, ok := ip.Fragment(h, len(body), mtu)
+	count := &s.count.by(o).ip[familyIndex(h.Dst)]
 	if !ok {
+		add(&count.FragFails, 1)
 		return false
 	}
+	add(&count.FragOKs, 1)
 	for {
 		b, from, to, more := pieces.Next(o.header[:0])
 		if !more {
 			return true
 		}
+		add(&count.FragCreates, 1)
 		o.parts[0] = body[from:to]
 		o.frame[0] = link.Frame{Data: b, Payload: o.parts[:]}
-		s.transmit(r, o.frame[:])
+		s.transmit(r, h.Dst, o.frame[:], o)
 	}
 }
 

@@ -18,7 +18,7 @@ type errorRate struct {
 	limiter *ip.ErrorLimiter
 }
 
-func (r *errorRate) allow(s *Stack, dst netip.Addr, m *ip.Message) bool {
+func (r *errorRate) allow(s *Stack, dst netip.Addr, m *ip.Message) ip.ErrorVerdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.limiter.Allow(s.Now(), dst, m, rand.Uint32())
@@ -32,13 +32,19 @@ func (s *Stack) sendError(h *ip.Header, m *ip.Message, o *outbox) {
 	if s.addrs.isBroadcast(h.Dst) {
 		return
 	}
-	if !s.errorRate.allow(s, h.Src, m) {
-		s.count.drop(dropICMPLimited)
+	count := s.count.by(o)
+	if verdict := s.errorRate.allow(s, h.Src, m); verdict != ip.ErrorAllowed {
+		count.drop(dropICMPLimited, 1)
+		if verdict == ip.ErrorsToHost {
+			add(&count.icmp[familyIndex(h.Src)].limitHost, 1)
+		} else {
+			add(&count.icmp[in4].limitGlobal, 1) // the limit is one for both
+		}
 		return
 	}
 	src, err := s.addrs.answerer(h)
 	if err != nil {
-		s.count.drop(dropNoRoute)
+		s.unrouted(h.Src, o)
 		return
 	}
 	s.sendMessage(src, h.Src, m, o)
@@ -55,22 +61,20 @@ func (e *engine) unreachable(reason ip.UnreachableReason, f *link.Frame) {
 // icmp takes in an ICMP or ICMPv6 message.
 func (e *engine) icmp(now mono.Time, payload []byte) {
 	h := &e.header
-	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
-		e.s.count.dropIP(why)
+	if !e.message(payload) {
 		return
 	}
-	e.s.count.icmpIn.Add(1)
 	if e.echo() || e.solicited() {
 		return
 	}
 	if id, seq, data, ok := e.msg.EchoReply(h.Is4()); ok {
 		if !e.s.pings.reply(now, id, seq, h, data) {
-			e.s.count.drop(dropICMPIgnored)
+			e.drop(dropICMPIgnored)
 		}
 		return
 	}
 	if !e.quotes(now) {
-		e.s.count.drop(dropICMPIgnored)
+		e.drop(dropICMPIgnored)
 	}
 }
 
@@ -87,18 +91,13 @@ func (e *engine) quotes(now mono.Time) bool {
 func (e *engine) groupICMP(payload []byte) {
 	h := &e.header
 	if !e.s.groups.in(h.Dst) {
-		e.s.count.drop(dropNotForUs)
+		e.notForUs()
 		return
 	}
-	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
-		e.s.count.dropIP(why)
-		return
+	e.delivers()
+	if e.message(payload) && !e.solicited() && !e.echo() {
+		e.drop(dropICMPIgnored)
 	}
-	e.s.count.icmpIn.Add(1)
-	if e.solicited() || e.echo() {
-		return
-	}
-	e.s.count.drop(dropICMPIgnored)
 }
 
 // echo answers the message in hand if it is a request for that. The reply has the type of
@@ -112,11 +111,32 @@ func (e *engine) echo() bool {
 	}
 	src, err := e.s.addrs.answerer(h)
 	if err != nil {
-		e.s.count.drop(dropNoRoute)
+		e.s.unrouted(h.Src, &e.box)
 		return true
 	}
 	e.s.sendMessageAs(h.TOS&^ecnMask, e.s.cfg.TTL, src, h.Src, &reply, &e.box)
 	return true
+}
+
+// message reads and counts the message of ICMP or ICMPv6 in hand.
+func (e *engine) message(payload []byte) bool {
+	return e.messageCame(ip.ParseMessage(&e.header, payload, &e.msg))
+}
+
+// messageCame counts a message that was read, or that could not be, and is false then.
+func (e *engine) messageCame(why ip.Drop) bool {
+	c := &e.count.icmp[e.family]
+	add(&c.inMsgs, 1)
+	if why == ip.DropNone {
+		e.s.count.messages[e.family][inward][e.msg.Type].Add(1)
+		return true
+	}
+	e.dropIP(why)
+	add(&c.inErrors, 1)
+	if why == ip.DropICMPChecksum {
+		add(&c.inCsumErrors, 1)
+	}
+	return false
 }
 
 // icmpError finds the socket that sent the packet that an ICMP error is about, and tells

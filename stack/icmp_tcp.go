@@ -25,7 +25,11 @@ func (c *Conn) pathError(e *engine, now mono.Time, q *pathError, ends tcp.Endpoi
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now = c.at(now)
-	if c.gone || c.tcb.Ends() != ends || !c.tcb.InFlight(seq) {
+	if c.gone || c.tcb.Ends() != ends {
+		return false
+	}
+	if !c.tcb.InFlight(seq) {
+		add(&e.count.tcpExt.OutOfWindowIcmps, 1)
 		return false
 	}
 	switch q.Class {

@@ -103,6 +103,7 @@ func badWire(t *testing.T, seed uint64) {
 	<-time.After(time.Hour)
 	noConns(t, h.client)
 	noConns(t, h.server)
+	accounted(t, h.client, h.server, badA, badB)
 	if n := len(h.server.Listeners()); n != 1 || h.server.Listeners()[0].Queued != 0 {
 		t.Errorf("listeners after all: %v", h.server.Listeners())
 	}

@@ -15,11 +15,16 @@ import (
 func (e *engine) packet(now mono.Time, i int) {
 	f := &e.frames[i]
 	h := &e.header
+	e.arrived(f)
 	payload, why := e.parse(f)
+	if why == ip.DropNone || why == ip.DropFragment {
+		e.understood()
+	}
 	if why == ip.DropFragment {
 		if !e.fragment(now, i) {
 			return
 		}
+		e.reassembled = true
 		payload, why = e.parse(f) // the datagram that it was the last piece of
 		h.Fragmented = true
 	}
@@ -32,19 +37,23 @@ func (e *engine) packet(now mono.Time, i int) {
 	case e.to == toNobody:
 	case e.to != toBroadcast && e.to != toForeign && e.membership(now, f, payload):
 	case h.Protocol == ip.UDP:
+		e.delivers()
 		e.udp(f, payload)
 	case e.to == toForeign && h.IsICMP():
 		e.foreignICMP(now, payload)
 	case e.to == toGroup && h.Protocol == ip.ICMPv6 && h.IsICMP():
 		e.groupICMP(payload)
 	case e.to == toBroadcast, e.to == toGroup:
-		e.s.count.drop(dropNotForUs)
+		e.notForUs()
 	case h.Protocol == ip.TCP:
+		e.delivers()
 		e.tcp(now, i, payload)
 	case h.IsICMP():
+		e.delivers()
 		e.icmp(now, payload)
 	default:
-		e.s.count.drop(dropProtocol)
+		e.drop(dropProtocol)
+		add(&e.count.ip[e.family].InUnknownProtos, e.packets)
 		e.unreachable(ip.ProtocolUnreachable, f)
 	}
 }
@@ -59,7 +68,8 @@ func (e *engine) parse(f *link.Frame) (payload []byte, why ip.Drop) {
 // malformed drops frame f for something in its IP header, and tells the sender what, where
 // that is wanted.
 func (e *engine) malformed(why ip.Drop, f *link.Frame) {
-	e.s.count.dropIP(why)
+	e.dropIP(why)
+	e.count.malformed(e.family, why, e.packets)
 	if m, ok := ip.ParameterProblem(why, &e.header, f.Data); ok && (e.in.local || e.s.concerns(&e.header)) {
 		e.s.sendError(&e.header, &m, &e.box)
 	}
@@ -93,10 +103,12 @@ func (e *engine) accepts(h *ip.Header) reach {
 		return toUs // the usual case of what comes by the loop
 	case e.in.local:
 	case a.own[h.Src]:
-		e.s.count.drop(dropOwnSource)
+		e.drop(dropOwnSource)
+		add(&e.count.ip[e.family].InHdrErrors, e.packets)
 		return toNobody
 	case a.isBroadcast(h.Src):
-		e.s.count.dropIP(ip.DropBadSource)
+		e.dropIP(ip.DropBadSource)
+		add(&e.count.ip[e.family].InHdrErrors, e.packets)
 		return toNobody
 	}
 	switch {
@@ -105,12 +117,19 @@ func (e *engine) accepts(h *ip.Header) reach {
 	case h.Dst.IsMulticast():
 		return toGroup
 	case a.isBroadcast(h.Dst):
+		e.broadcast()
 		return toBroadcast
 	case !e.in.local && e.s.foreign(h):
 		return toForeign
 	}
-	e.s.count.drop(dropNotForUs)
+	e.notForUs()
 	return toNobody
+}
+
+// notForUs drops the packet in hand for its destination.
+func (e *engine) notForUs() {
+	e.drop(dropNotForUs)
+	add(&e.count.ip[e.family].InAddrErrors, e.packets)
 }
 
 // verify reports whether the checksum of a transport segment is right or the device
@@ -125,28 +144,28 @@ func (e *engine) verify(f *link.Frame, p ip.Protocol, payload []byte) bool {
 
 // tcp takes in a TCP segment, the payload of frame i.
 func (e *engine) tcp(now mono.Time, i int, payload []byte) {
-	f, seg := &e.frames[i], &e.seg
-	if tcp.Parse(payload, seg) != nil {
-		e.s.count.drop(dropTCPShort)
-		return
+	f, seg, count := &e.frames[i], &e.seg, &e.count.tcp
+	add(&count.InSegs, e.packets)
+	bad := drop(numDrops)
+	switch {
+	case tcp.Parse(payload, seg) != nil:
+		bad = dropTCPShort
+	case !e.verify(f, ip.TCP, payload):
+		bad = dropTCPChecksum
+		add(&count.InCsumErrors, e.packets)
+	case seg.SrcPort == 0 || seg.DstPort == 0:
+		bad = dropTCPPort
 	}
-	if !e.verify(f, ip.TCP, payload) {
-		e.s.count.drop(dropTCPChecksum)
-		return
-	}
-	if seg.SrcPort == 0 || seg.DstPort == 0 {
-		e.s.count.drop(dropTCPPort)
+	if bad != numDrops {
+		add(&count.InErrs, e.packets)
+		e.drop(bad)
 		return
 	}
 	ecn := e.header.TOS & ecnMask
 	seg.CE, seg.ECT = ecn == ecnCE, ecn != 0
-	segments := 1
-	if seg.GSOSize = int(f.GSOSize); seg.GSOSize != 0 {
-		segments = max(1, (len(seg.Payload)+seg.GSOSize-1)/seg.GSOSize)
-	}
-	e.s.count.tcpIn.Add(uint64(segments))
+	seg.GSOSize = int(f.GSOSize)
 	if seg.Flags.Has(tcp.RST) {
-		e.s.count.resetsIn.Add(1)
+		add(&e.count.device.TCPInRsts, 1)
 	}
 	ends := tcp.Endpoints{
 		Local:  netip.AddrPortFrom(e.header.Dst, seg.DstPort),
@@ -165,7 +184,8 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 	seg := &e.seg
 	l, listening := e.s.listeners.lookup(ends.Local.Addr(), ends.Local.Port())
 	if !e.s.addrs.answerable(ends.Remote.Addr()) {
-		e.s.count.drop(dropNoRoute)
+		e.drop(dropNoRoute)
+		add(&e.count.ip[e.family].OutNoRoutes, 1)
 		return
 	}
 	if e.to == toForeign {
@@ -183,10 +203,10 @@ func (e *engine) noConnection(now mono.Time, i int, key flowtable.Key, ends tcp.
 		return
 	}
 	if listening && (seg.Flags.Has(tcp.RST) || !seg.Flags.Has(tcp.ACK)) {
-		e.s.count.drop(dropTCPListen)
+		e.drop(dropTCPListen)
 		return
 	}
-	e.s.count.drop(dropTCPClosed)
+	e.drop(dropTCPClosed)
 	if tcp.Refuse(seg, &e.reply) {
 		r := route{via: e.in, lane: e.lane}
 		e.s.sendSegment(r, ends.Local.Addr(), ends.Remote.Addr(), e.s.tos(), &e.reply, nil, 0, &e.box)

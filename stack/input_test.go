@@ -3,6 +3,8 @@ package stack
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +43,7 @@ func TestClosedTCPPortAnswersReset(t *testing.T) {
 		w.want()
 		w.raw(tcpPacket(from, to, "RA", 100, 5, ""))
 		w.want()
-		if n := w.s.Stats().ResetsOut; n != 3 {
+		if n := w.s.Stats().TCP.OutRsts; n != 3 {
 			t.Errorf("%d resets counted", n)
 		}
 	})
@@ -156,36 +158,37 @@ func TestBadPacketsAreDroppedAndCounted(t *testing.T) {
 	flip := func(b []byte, i int) []byte { b[i] ^= 1; return b }
 	for _, test := range []struct {
 		name, reason string
+		counters     string // of what is wrong, in the names of SNMP
 		packet       []byte
 	}{
-		{"nothing of a header", "ip_short", []byte{0x45}},
-		{"version 5", "ip_version", []byte{0x50, 0, 0, 0}},
-		{"cut IPv4 header", "ip_short", syn()[:19]},
-		{"total length beyond the packet", "ip_length", syn()[:30]},
-		{"IPv4 header checksum", "ip_checksum", flip(syn(), 8)},
-		{"TCP checksum", "tcp_checksum", flip(syn(), 24)},
-		{"TCP checksum over IPv6", "tcp_checksum", flip(tcpPacket(from6, to6, "S", 1, 0, ""), 50)},
-		{"IPv6 payload length", "ip_length", tcpPacket(from6, to6, "S", 1, 0, "")[:50]},
-		{"TCP header cut", "tcp_header", packet(client4, server4, shortTCP{})},
-		{"TCP source port 0", "tcp_port_zero", tcpPacket(ap(client4, 0), to, "S", 1, 0, "")},
-		{"TCP destination port 0", "tcp_port_zero", tcpPacket(from, ap(server4, 0), "S", 1, 0, "")},
-		{"another host", "not_for_us", tcpPacket(from, ap(netip.MustParseAddr("10.77.0.3"), 80), "S", 1, 0, "")},
-		{"another IPv6 host", "not_for_us", tcpPacket(from6, ap(netip.MustParseAddr("fd77::3"), 80), "S", 1, 0, "")},
-		{"multicast", "not_for_us", udpPacket(from, ap(netip.MustParseAddr("224.0.0.1"), 80), "x")},
-		{"TCP to broadcast", "not_for_us", tcpPacket(from, ap(netip.MustParseAddr("10.77.0.255"), 80), "S", 1, 0, "")},
-		{"our own source", "own_source", tcpPacket(ap(server4, 1000), to, "S", 1, 0, "")},
-		{"loopback source", "ip_bad_source", tcpPacket(ap(netip.MustParseAddr("127.0.0.1"), 1000), to, "S", 1, 0, "")},
-		{"loopback destination", "ip_bad_destination", tcpPacket(from, ap(netip.MustParseAddr("127.0.0.1"), 80), "S", 1, 0, "")},
-		{"IPv6 loopback destination", "ip_bad_destination", tcpPacket(from6, ap(netip.IPv6Loopback(), 80), "S", 1, 0, "")},
-		{"broadcast source", "ip_bad_source", tcpPacket(ap(netip.MustParseAddr("10.77.0.255"), 1000), to, "S", 1, 0, "")},
-		{"multicast source", "ip_bad_source", tcpPacket(ap(netip.MustParseAddr("224.0.0.1"), 1000), to, "S", 1, 0, "")},
-		{"UDP checksum", "udp_checksum", flip(udpPacket(from, to, "x"), 28)},
-		{"UDP length", "udp_length", flip(udpPacket(from, to, ""), 25)},
-		{"UDP to closed port by broadcast", "udp_closed_port", udpPacket(from, ap(netip.MustParseAddr("10.77.0.255"), 9), "x")},
-		{"ICMP checksum", "icmp_checksum", flip(echoPacket(client4, server4, 1, 1, "x"), 28)},
-		{"ICMP too short", "icmp_short", packet(client4, server4, shortICMP{})},
-		{"echo reply nobody waits for", "icmp_ignored", packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(0, 0)})},
-		{"echo to broadcast", "not_for_us", echoPacket(client4, netip.MustParseAddr("10.77.0.255"), 1, 1, "x")},
+		{"nothing of a header", "ip_short", "IpInHdrErrors", []byte{0x45}},
+		{"version 5", "ip_version", "", []byte{0x50, 0, 0, 0}},
+		{"cut IPv4 header", "ip_short", "IpInHdrErrors", syn()[:19]},
+		{"total length beyond the packet", "ip_length", "IpExtInTruncatedPkts", syn()[:30]},
+		{"IPv4 header checksum", "ip_checksum", "IpInHdrErrors IpExtInCsumErrors", flip(syn(), 8)},
+		{"TCP checksum", "tcp_checksum", "TcpInErrs TcpInCsumErrors", flip(syn(), 24)},
+		{"TCP checksum over IPv6", "tcp_checksum", "TcpInErrs TcpInCsumErrors", flip(tcpPacket(from6, to6, "S", 1, 0, ""), 50)},
+		{"IPv6 payload length", "ip_length", "Ip6InTruncatedPkts", tcpPacket(from6, to6, "S", 1, 0, "")[:50]},
+		{"TCP header cut", "tcp_header", "TcpInErrs", packet(client4, server4, shortTCP{})},
+		{"TCP source port 0", "tcp_port_zero", "TcpInErrs", tcpPacket(ap(client4, 0), to, "S", 1, 0, "")},
+		{"TCP destination port 0", "tcp_port_zero", "TcpInErrs", tcpPacket(from, ap(server4, 0), "S", 1, 0, "")},
+		{"another host", "not_for_us", "IpInAddrErrors", tcpPacket(from, ap(netip.MustParseAddr("10.77.0.3"), 80), "S", 1, 0, "")},
+		{"another IPv6 host", "not_for_us", "Ip6InAddrErrors", tcpPacket(from6, ap(netip.MustParseAddr("fd77::3"), 80), "S", 1, 0, "")},
+		{"multicast", "not_for_us", "UdpIgnoredMulti", udpPacket(from, ap(netip.MustParseAddr("224.0.0.1"), 80), "x")},
+		{"TCP to broadcast", "not_for_us", "IpInAddrErrors", tcpPacket(from, ap(netip.MustParseAddr("10.77.0.255"), 80), "S", 1, 0, "")},
+		{"our own source", "own_source", "IpInHdrErrors", tcpPacket(ap(server4, 1000), to, "S", 1, 0, "")},
+		{"loopback source", "ip_bad_source", "IpInHdrErrors", tcpPacket(ap(netip.MustParseAddr("127.0.0.1"), 1000), to, "S", 1, 0, "")},
+		{"loopback destination", "ip_bad_destination", "IpInAddrErrors", tcpPacket(from, ap(netip.MustParseAddr("127.0.0.1"), 80), "S", 1, 0, "")},
+		{"IPv6 loopback destination", "ip_bad_destination", "Ip6InAddrErrors", tcpPacket(from6, ap(netip.IPv6Loopback(), 80), "S", 1, 0, "")},
+		{"broadcast source", "ip_bad_source", "IpInHdrErrors", tcpPacket(ap(netip.MustParseAddr("10.77.0.255"), 1000), to, "S", 1, 0, "")},
+		{"multicast source", "ip_bad_source", "IpInHdrErrors", tcpPacket(ap(netip.MustParseAddr("224.0.0.1"), 1000), to, "S", 1, 0, "")},
+		{"UDP checksum", "udp_checksum", "UdpInErrors UdpInCsumErrors", flip(udpPacket(from, to, "x"), 28)},
+		{"UDP length", "udp_length", "UdpInErrors", flip(udpPacket(from, to, ""), 25)},
+		{"UDP to closed port by broadcast", "udp_closed_port", "UdpIgnoredMulti", udpPacket(from, ap(netip.MustParseAddr("10.77.0.255"), 9), "x")},
+		{"ICMP checksum", "icmp_checksum", "IcmpInErrors IcmpInCsumErrors", flip(echoPacket(client4, server4, 1, 1, "x"), 28)},
+		{"ICMP too short", "icmp_short", "IcmpInErrors", packet(client4, server4, shortICMP{})},
+		{"echo reply nobody waits for", "icmp_ignored", "", packet(client4, server4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(0, 0)})},
+		{"echo to broadcast", "not_for_us", "IpInAddrErrors", echoPacket(client4, netip.MustParseAddr("10.77.0.255"), 1, 1, "x")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			withWire(t, serverConfig(), func(t *testing.T, w *wire) {
@@ -199,13 +202,33 @@ func TestBadPacketsAreDroppedAndCounted(t *testing.T) {
 				if n := len(w.s.Stats().Drops); n != 1 {
 					t.Errorf("reasons: %v", w.s.Stats().Drops)
 				}
-				if st := w.s.Stats(); st.FramesIn != 1 || st.BytesIn != uint64(len(test.packet)) {
-					t.Errorf("counted %d frames of %d bytes", st.FramesIn, st.BytesIn)
+				st := w.s.Stats()
+				if n := st.IP.InReceives + st.IP6.InReceives; st.Device.InFrames != 1 || n != 1 && test.reason != "ip_version" && test.reason != "ip_short" {
+					t.Errorf("counted %d frames, %d packets", st.Device.InFrames, n)
+				}
+				if got := errorsOf(st); got != test.counters {
+					t.Errorf("counted %s, want %s", got, test.counters)
+				}
+				if n := st.IP.InOctets + st.IP6.InOctets; n != uint64(len(test.packet)) && test.reason != "ip_version" {
+					t.Errorf("counted %d bytes of %d", n, len(test.packet))
 				}
 			})
 		})
 	}
 }
+
+// errorsOf are the counters of what was wrong with packets, in their order.
+func errorsOf(st Stats) string {
+	var names []string
+	for name, value := range st.All() {
+		if value != 0 && badCounter.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+var badCounter = regexp.MustCompile(`^(Ip|Tcp|Udp|Icmp).*(Err|Truncated|Ignored|NoPorts|Discards|UnknownProtos|Fails|Timeout)`)
 
 // shortTCP and shortICMP are payloads too short for their protocols.
 type shortTCP struct{}

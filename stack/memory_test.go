@@ -93,9 +93,9 @@ func TestTimeWaitCostsARecord(t *testing.T) {
 				before := heap()
 				for range 3 { // wherever the table is between two of its sizes
 					const n = 10_000
-					was := h.client.Stats().TimeWaits
+					was := h.client.Stats().Device.TCPTimeWaits
 					live(n)
-					now := h.client.Stats().TimeWaits
+					now := h.client.Stats().Device.TCPTimeWaits
 					if now-was != n {
 						t.Fatalf("%d are in TIME-WAIT after %d, want %d more", now, was, n)
 					}

@@ -152,7 +152,6 @@ func (s *Stack) sendReport(dst netip.Addr, m *ip.Message) {
 	h := ip.Header{Dst: dst, Protocol: ip.IGMP, TTL: 1, DF: true, TOS: internetworkControl}
 	if !dst.Is4() {
 		h.Protocol, h.TOS = ip.ICMPv6, 0
-		s.count.icmpOut.Add(1)
 	}
 	h.Src = s.addrs.reporter(dst)
 	length := ip.ICMPHeaderLen + len(m.Body)
@@ -162,8 +161,15 @@ func (s *Stack) sendReport(dst netip.Addr, m *ip.Message) {
 	b = m.Append(b, h.Src, dst)
 	o := getOutbox()
 	defer o.put()
+	count := s.count.by(o)
+	if dst.Is4() {
+		add(&count.device.IGMPOut, 1)
+	} else {
+		s.count.sentMessage(count, in6, m.Type)
+	}
+	add(&count.ip[familyIndex(dst)].OutRequests, 1)
 	o.frame[0] = link.Frame{Data: b}
-	s.transmit(route{via: &s.device}, o.frame[:])
+	s.transmit(route{via: &s.device}, dst, o.frame[:], o)
 }
 
 // reporter is the address that reports about groups come from: the unspecified one where
@@ -190,15 +196,21 @@ func (e *engine) membership(now mono.Time, f *link.Frame, payload []byte) bool {
 	if !h.Is4() && (len(payload) == 0 || !group.IsMLD(payload[0])) {
 		return false
 	}
-	if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
-		e.s.count.dropIP(why)
+	e.delivers()
+	if h.Is4() {
+		add(&e.count.device.IGMPIn, 1)
+		if why := ip.ParseMessage(h, payload, &e.msg); why != ip.DropNone {
+			e.dropIP(why)
+			return true
+		}
+	} else if !e.message(payload) {
 		return true
 	}
 	// From the link, and meant for whoever listens (RFC 9776, section 9.1; RFC 9777,
 	// section 6.2). Version 1 of IGMP had no router alert.
 	alert := ip.HasRouterAlert(f.Data) || h.Is4() && len(e.msg.Body) == 0 && e.msg.Code == 0
 	if e.in.local || h.TTL != 1 || !alert || !h.Is4() && !h.Src.IsLinkLocalUnicast() {
-		e.s.count.drop(dropMembership)
+		e.drop(dropMembership)
 		return true
 	}
 	e.s.groups.message(now, h.Is4(), &e.msg)

@@ -14,9 +14,9 @@ func (e *engine) solicited() bool {
 	case !ok:
 		return false
 	case why != ip.DropNone:
-		e.s.count.dropIP(why)
+		e.dropIP(why)
 	case e.in.local || !e.s.addrs.own[target]:
-		e.s.count.drop(dropICMPIgnored)
+		e.drop(dropICMPIgnored)
 	default:
 		m, dst, hopLimit := ip.Advertisement(h.Src, target)
 		e.s.sendMessageAs(0, hopLimit, target, dst, &m, &e.box)

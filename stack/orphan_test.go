@@ -37,8 +37,8 @@ func tooManyOrphans(t *testing.T, w *wire, client, server netip.Addr) {
 	}
 	check := func(orphans, overflows uint64) {
 		t.Helper()
-		if st := w.s.Stats(); st.Orphans != orphans || st.OrphanOverflows != overflows {
-			t.Fatalf("Stats count %d orphans and %d too many, want %d and %d", st.Orphans, st.OrphanOverflows, orphans, overflows)
+		if st := w.s.Stats(); st.Device.TCPOrphans != orphans || st.TCPExt.TCPAbortOnMemory != overflows {
+			t.Fatalf("Stats count %d orphans and %d too many, want %d and %d", st.Device.TCPOrphans, st.TCPExt.TCPAbortOnMemory, orphans, overflows)
 		}
 	}
 	peers[5].say("R 1")

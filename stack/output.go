@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/checksum"
@@ -16,6 +17,8 @@ import (
 // outbox is the memory that a packet is put together in, so that sending allocates
 // nothing. An engine has its own; an application's goroutine borrows one.
 type outbox struct {
+	count  *shard // where its engine counts; nil: where the number says
+	number uint32
 	out    tcp.Out
 	header [ip.HeaderLen6 + tcp.MaxHeaderLen]byte
 	frame  [1]link.Frame
@@ -23,7 +26,11 @@ type outbox struct {
 	parts  [1][]byte     // the payload of a datagram
 }
 
-var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+var (
+	outboxes = sync.Pool{New: func() any { return &outbox{number: outboxCount.Add(1)} }}
+	// outboxCount is how many have been lent.
+	outboxCount atomic.Uint32
+)
 
 func getOutbox() *outbox { return outboxes.Get().(*outbox) }
 
@@ -84,25 +91,31 @@ func (s *Stack) sendSegment(r route, src, dst netip.Addr, tos uint8, seg *tcp.Se
 	}
 	binary.BigEndian.PutUint16(b[hlen+tcp.OffChecksum:], sum)
 
-	s.count.tcpOut.Add(uint64(segments))
+	count := s.count.by(o)
+	add(&count.ip[familyIndex(dst)].OutRequests, segments)
+	if seg.Again {
+		add(&count.tcp.RetransSegs, segments)
+	} else {
+		add(&count.tcp.OutSegs, segments)
+	}
 	if seg.Flags.Has(tcp.RST) {
-		s.count.resetsOut.Add(1)
+		add(&count.tcp.OutRsts, 1)
 	}
 	if f.GSO != link.GSONone && !r.via.cuts(dst) {
-		s.sendPieces(r, o)
+		s.sendPieces(r, dst, o)
 		return
 	}
-	s.transmit(r, o.frame[:])
+	s.transmit(r, dst, o.frame[:], o)
 }
 
 // sendPieces cuts the super-segment in the outbox for a device that no longer does.
-func (s *Stack) sendPieces(r route, o *outbox) {
+func (s *Stack) sendPieces(r route, dst netip.Addr, o *outbox) {
 	err := gso.Split(&o.frame[0], func(f *link.Frame) {
 		o.piece[0] = *f
-		s.transmit(r, o.piece[:])
+		s.transmit(r, dst, o.piece[:], o)
 	})
 	if err != nil {
-		s.count.drop(dropTransmit)
+		s.refused(dst, &o.frame[0], o)
 	}
 }
 
@@ -116,14 +129,14 @@ func (s *Stack) sendMessage(src, dst netip.Addr, m *ip.Message, o *outbox) {
 // limit.
 func (s *Stack) sendMessageAs(tos, ttl uint8, src, dst netip.Addr, m *ip.Message, o *outbox) {
 	if !s.addrs.answerable(dst) {
-		s.count.drop(dropNoRoute)
+		s.unrouted(dst, o)
 		return
 	}
 	r := s.routeTo(dst, 0)
 	hlen := headerLen(dst)
 	length := ip.ICMPHeaderLen + len(m.Body)
 	if length > maxPayload(dst) {
-		s.count.drop(dropTransmitBig)
+		s.count.by(o).drop(dropTransmitBig, 1)
 		return
 	}
 	block := buffer.NewBlockFor(hlen + length)
@@ -134,10 +147,12 @@ func (s *Stack) sendMessageAs(tos, ttl uint8, src, dst netip.Addr, m *ip.Message
 		h.Protocol = ip.ICMPv6
 		h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, 0), netip.AddrPortFrom(dst, 0), ip.ICMPv6)
 	}
-	s.count.icmpOut.Add(1)
+	count := s.count.by(o)
+	s.count.sentMessage(count, familyIndex(dst), m.Type)
+	add(&count.ip[familyIndex(dst)].OutRequests, 1)
 	if mtu := min(r.via.mtuTo(dst), s.pathMTU(r, dst).MTU); hlen+length > mtu {
 		if !s.sendFragments(r, &h, b[hlen:], mtu, o) {
-			s.count.drop(dropTransmitBig)
+			count.drop(dropTransmitBig, 1)
 		}
 		return
 	}
@@ -146,7 +161,7 @@ func (s *Stack) sendMessageAs(tos, ttl uint8, src, dst netip.Addr, m *ip.Message
 	}
 	h.Append(b[:0], length)
 	o.frame[0] = link.Frame{Data: b}
-	s.transmit(r, o.frame[:])
+	s.transmit(r, dst, o.frame[:], o)
 }
 
 // maxPayload is the most that a packet to dst carries behind its IP header, in bytes.
@@ -157,13 +172,12 @@ func maxPayload(dst netip.Addr) int {
 	return ip.MaxPayload6
 }
 
-// transmit writes one frame. What the device does not take is lost, as on any wire.
-func (s *Stack) transmit(r route, frame []link.Frame) {
-	n := frame[0].Len()
+// transmit writes one frame to dst, with the memory of o. What the device does not take is lost, as
+// on any wire.
+func (s *Stack) transmit(r route, dst netip.Addr, frame []link.Frame, o *outbox) {
 	if _, err := r.via.queues[r.lane].Write(frame); err != nil {
-		s.count.drop(dropTransmit)
+		s.refused(dst, &frame[0], o)
 		return
 	}
-	s.count.framesOut.Add(1)
-	s.count.bytesOut.Add(uint64(n))
+	s.transmitted(dst, &frame[0], o)
 }

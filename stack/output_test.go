@@ -79,8 +79,8 @@ func TestOffloadsAreUsedAsLongAsTheDeviceHasThem(t *testing.T) {
 				if dev.supers.Load() == 0 || dev.partial.Load() != dev.supers.Load()+dev.plain.Load() {
 					t.Errorf("%d super-segments, %d others, %d partial checksums", dev.supers.Load(), dev.plain.Load(), dev.partial.Load())
 				}
-				if st := h.client.Stats(); st.TCPSegmentsOut <= st.FramesOut {
-					t.Errorf("%d segments in %d frames", st.TCPSegmentsOut, st.FramesOut)
+				if st := h.client.Stats(); st.TCP.OutSegs <= st.Device.OutFrames {
+					t.Errorf("%d segments in %d frames", st.TCP.OutSegs, st.Device.OutFrames)
 				}
 				// The device gives up its offloads: the stack cuts and sums by itself.
 				dev.off.Store(true)
@@ -93,7 +93,7 @@ func TestOffloadsAreUsedAsLongAsTheDeviceHasThem(t *testing.T) {
 				c.Close()
 				wantEOF(t, s)
 				s.Close()
-				if n := h.server.Stats().ChecksumErrors; n != 0 {
+				if n := h.server.Stats().TCP.InCsumErrors; n != 0 {
 					t.Errorf("%d checksum errors", n)
 				}
 				if n := c.Info().RetransSegs; n != 0 {

@@ -185,7 +185,7 @@ func (p *PingConn) source(to netip.Addr) (netip.Addr, error) {
 	case s.addrs.isBroadcast(to):
 		return to, os.NewSyscallError("sendto", syscall.EACCES)
 	}
-	src, err := s.addrs.source(to)
+	src, err := s.source(to)
 	if err != nil {
 		return src, os.NewSyscallError("connect", err)
 	}
@@ -252,7 +252,7 @@ func (p *PingConn) fail(seq uint16, q *pathError) bool {
 // push queues what there is room for. The socket is locked.
 func (p *PingConn) push(n echoNews) {
 	if p.closed || p.queued+n.charge() > defaultUDPBuffer {
-		p.stack.count.drop(dropPingQueue)
+		p.stack.count.rare().drop(dropPingQueue, 1)
 		return
 	}
 	n.data = append([]byte(nil), n.data...)

@@ -34,9 +34,9 @@ func (r *reassembly) add(now mono.Time, h *ip.Header, packet []byte) (*ip.Datagr
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d, why := r.pending.Add(now, h, packet)
-	if n := r.pending.Evicted(); n > 0 {
-		r.stack.count.ipDrops[ip.DropReassemblyEvicted].Add(uint64(n))
-	}
+	evicted4, evicted6 := r.pending.Evicted()
+	r.stack.count.evicted(in4, evicted4)
+	r.stack.count.evicted(in6, evicted6)
 	r.arm()
 	return d, why
 }
@@ -94,16 +94,16 @@ func (r *reassembly) next() (first []byte, ok bool) {
 	if r.closed {
 		return nil, false
 	}
-	first, refused, ok := r.pending.Expire(r.stack.Now())
+	given, ok := r.pending.Expire(r.stack.Now())
 	if !ok {
 		r.armed = mono.Never
 		r.arm()
 		return nil, false
 	}
-	if !refused {
-		r.stack.count.dropIP(ip.DropReassemblyTimeout)
+	if !given.Refused {
+		r.stack.count.timedOut(given.Is4)
 	}
-	return first, true
+	return given.First, true
 }
 
 // fragment takes in a fragment, frame i. When it was the last of its datagram, frame i
@@ -113,6 +113,7 @@ func (e *engine) fragment(now mono.Time, i int) bool {
 	if e.accepts(&e.header) == toNobody {
 		return false
 	}
+	add(&e.count.ip[e.family].ReasmReqds, 1)
 	d, why := e.s.reassembly.add(now, &e.header, f.Data)
 	if why != ip.DropNone {
 		e.malformed(why, f)
@@ -121,6 +122,7 @@ func (e *engine) fragment(now mono.Time, i int) bool {
 	if d == nil {
 		return false
 	}
+	add(&e.count.ip[e.family].ReasmOKs, 1)
 	e.blocks[i].Release()
 	e.blocks[i] = buffer.NewBlock()
 	*f = link.Frame{Data: d.Append(e.blocks[i].B[:0])}

@@ -51,7 +51,7 @@ func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends
 	}
 	switch room {
 	case roomForNobody:
-		e.s.count.drop(dropTCPBacklog)
+		e.overflow()
 	case roomForCookie:
 		e.sendCookie(now, l, ends)
 	case roomForRequest:
@@ -63,7 +63,6 @@ func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends
 // request is in the table, and locked.
 func (r *request) open(e *engine, now mono.Time, ends tcp.Endpoints, grant tcp.FastOpenCookie) {
 	s := e.s
-	s.count.passives.Add(1)
 	setup := s.passiveSetup(e.in, ends)
 	setup.FastOpenGrant = grant
 	setup.ISS = tcp.ISN(now, &s.secret, ends)
@@ -71,6 +70,12 @@ func (r *request) open(e *engine, now mono.Time, ends tcp.Endpoints, grant tcp.F
 	r.tcp.Open(now, setup, &e.seg, &e.reply)
 	r.send(&e.reply, &e.box)
 	s.timers.set(r, r.tcp.Deadline())
+}
+
+// overflow drops the segment in hand because the queue of its listener is full.
+func (e *engine) overflow() {
+	e.drop(dropTCPBacklog)
+	e.count.overflow(e.packets)
 }
 
 // passiveSetup is what is known of a connection that came by a device before there is one.
@@ -140,7 +145,7 @@ func (r *request) successor() (tcpFlow, bool) {
 // the handshake.
 func (r *request) complete(e *engine, now mono.Time, i int) {
 	if !r.listener.claim() {
-		e.s.count.drop(dropTCPBacklog)
+		e.count.overflow(e.packets)
 		r.tcp.Overflow(now, &e.seg)
 		return
 	}

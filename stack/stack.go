@@ -100,6 +100,8 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.device.init(s, dev)
 	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true, USO: true}}))
 	s.loop.local = true
+	s.count.init(len(s.device.queues), len(s.loop.queues))
+	s.cfg.TCP.Tally = &s.count
 	s.sockets.init()
 	s.groups.init(s)
 	s.forwarder.init()

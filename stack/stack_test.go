@@ -111,7 +111,7 @@ func TestCloseEndsEverything(t *testing.T) {
 				t.Errorf("peer: %v", err)
 			}
 		}
-		if n := h.server.Stats().ResetsOut; n != 2 {
+		if n := h.server.Stats().TCP.OutRsts; n != 2 {
 			t.Errorf("%d resets sent, want one each for the connections", n)
 		}
 		for name, call := range map[string]func() error{

@@ -187,7 +187,7 @@ func TestQueuesOpenConnectionsAtTheSameTime(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := w.stack.Stats().PassiveOpens; got != clients*each {
+	if got := w.stack.Stats().TCP.PassiveOpens; got != clients*each {
 		t.Errorf("%d connections were opened, want %d", got, clients*each)
 	}
 }

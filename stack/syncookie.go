@@ -14,7 +14,8 @@ func (e *engine) sendCookie(now mono.Time, l *Listener, ends tcp.Endpoints) {
 		s.log.Warn("SYN queue full, answering by SYN cookies", "listener", l.Addr().String(), "backlog", s.cfg.Backlog)
 	}
 	tcp.OpenCookie(now, &s.secret, s.passiveSetup(e.in, ends), &e.seg, &e.reply)
-	s.count.cookiesSent.Add(1)
+	add(&e.count.tcpExt.SyncookiesSent, 1)
+	add(&e.count.tcpExt.TCPReqQFullDoCookies, 1)
 	way := route{via: e.in, lane: e.lane}
 	l.config.mark(&way)
 	way.mayCut = s.pathMTU(way, ends.Remote.Addr()).MayCut
@@ -30,12 +31,12 @@ func (e *engine) takeCookie(now mono.Time, i int, l *Listener, key flowtable.Key
 	}
 	var hs tcp.Request
 	if !tcp.CheckCookie(now, &s.secret, s.passiveSetup(e.in, ends), &e.seg, &hs) {
-		s.count.cookiesFailed.Add(1)
+		add(&e.count.tcpExt.SyncookiesFailed, 1)
 		return false
 	}
-	s.count.cookiesReceived.Add(1)
+	add(&e.count.tcpExt.SyncookiesRecv, 1)
 	if !l.claim() {
-		s.count.drop(dropTCPBacklog)
+		e.overflow()
 		return true
 	}
 	c := newConn(s, tcpNetwork(l.network), route{via: e.in, lane: e.lane}, s.serial.Add(1))
@@ -47,7 +48,6 @@ func (e *engine) takeCookie(now mono.Time, i int, l *Listener, key flowtable.Key
 		other.deliver(e, now, ends, i)
 		return true
 	}
-	s.count.passives.Add(1)
 	hs.Observe(now, s.observer(ConnID{Local: ends.Local, Remote: ends.Remote, Serial: c.serial, Passive: true}))
 	e.establish(now, i, l, &hs, c)
 	return true

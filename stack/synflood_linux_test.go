@@ -75,7 +75,7 @@ func TestKernelComesInByACookie(t *testing.T) {
 		defer c.Close()
 		conn := accept(t, l.(*Listener))
 		defer conn.Close()
-		if got := s.Stats().SynCookiesReceived; got != uint64(i+1) {
+		if got := s.Stats().TCPExt.SyncookiesRecv; got != uint64(i+1) {
 			t.Errorf("%d cookies came back", got)
 		}
 		if told, err := exec.Command("ss", "-tinH", "dst", address).Output(); err != nil || !agreed.Match(told) {

@@ -83,11 +83,11 @@ func TestFloodOfSYNsCostsLittleAndLetsOthersIn(t *testing.T) {
 			t.Errorf("getting in took %v", d)
 		}
 		st := h.server.Stats()
-		if got := st.SynCookiesSent; got != n+1000-backlog+10 {
+		if got := st.TCPExt.SyncookiesSent; got != n+1000-backlog+10 {
 			t.Errorf("%d cookies were sent", got)
 		}
-		if st.SynCookiesReceived != 10 || st.SynCookiesFailed != 0 {
-			t.Errorf("%d cookies came back, %d did not count", st.SynCookiesReceived, st.SynCookiesFailed)
+		if st.TCPExt.SyncookiesRecv != 10 || st.TCPExt.SyncookiesFailed != 0 {
+			t.Errorf("%d cookies came back, %d did not count", st.TCPExt.SyncookiesRecv, st.TCPExt.SyncookiesFailed)
 		}
 		<-time.After(3 * time.Minute) // and it is over
 		noConns(t, h.server)
@@ -183,10 +183,10 @@ func TestOldCookiesAreRefused(t *testing.T) {
 					}
 				}
 				w.heard()
-				failed := w.s.Stats().SynCookiesFailed
+				failed := w.s.Stats().TCPExt.SyncookiesFailed
 				r.say("A 1 1")
 				r.hear("R 1")
-				if got := w.s.Stats().SynCookiesFailed - failed; (got == 1) != pressed {
+				if got := w.s.Stats().TCPExt.SyncookiesFailed - failed; (got == 1) != pressed {
 					t.Errorf("%d cookies failed", got)
 				}
 			})
@@ -219,7 +219,7 @@ func TestHandshakeWaitsForRoomInTheQueue(t *testing.T) {
 		if info := w.s.Listeners()[0]; info.Queued != 2 || info.Handshakes != 2 {
 			t.Errorf("listener: %+v", info)
 		}
-		if n := w.s.Stats().Drops["tcp_backlog_full"]; n != 2 {
+		if n := w.s.Stats().Drops["tcp_accept_queue_full"]; n != 2 {
 			t.Errorf("%d segments were dropped for the backlog", n)
 		}
 		w.raw(tcpPacket(ap(client4, 2000), ap(server4, 80), "S", 1, 0, ""))

@@ -120,7 +120,7 @@ func (s *Stack) wait(c *Conn, w *waiting) bool {
 	l.mu.Lock()
 	if l.n >= s.cfg.MaxTimeWait {
 		l.mu.Unlock()
-		s.count.timeWaitOverflows.Add(1)
+		add(&s.count.rare().tcpExt.TCPTimeWaitOverflow, 1)
 		return false
 	}
 	l.push(w)
@@ -151,6 +151,7 @@ func (s *Stack) endWaits(now mono.Time) bool {
 			return i > 0
 		}
 		s.forget(w)
+		s.count.Count(tcp.CountTW, 1)
 		w.End(now, w.observer(), tcp.WhyTimeWaitOver)
 	}
 	return true

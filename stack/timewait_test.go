@@ -60,8 +60,8 @@ func TestConnInTimeWaitStaysUsable(t *testing.T) {
 			l.SndNxt != i.SndNxt || l.RcvNxt != i.RcvNxt || l.Timestamps != i.Timestamps || l.SACK != i.SACK {
 			t.Errorf("Conns has %+v, the connection says %+v", l, i)
 		}
-		if st := h.client.Stats(); st.TimeWaits != 1 || st.Connections != 1 {
-			t.Errorf("Stats count %d in TIME-WAIT of %d", st.TimeWaits, st.Connections)
+		if st := h.client.Stats(); st.Device.TCPTimeWaits != 1 || st.Device.TCPConnections != 1 {
+			t.Errorf("Stats count %d in TIME-WAIT of %d", st.Device.TCPTimeWaits, st.Device.TCPConnections)
 		}
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Read: %v", err)
@@ -127,15 +127,15 @@ func TestTimeWaitOfAHalfClosedConnection(t *testing.T) {
 		s.Close()
 		synctest.Wait()
 		<-time.After(25 * time.Second)
-		if st := h.client.Stats(); st.TimeWaits != 0 || st.Connections != 1 {
-			t.Errorf("with something to read, Stats count %d in TIME-WAIT of %d", st.TimeWaits, st.Connections)
+		if st := h.client.Stats(); st.Device.TCPTimeWaits != 0 || st.Device.TCPConnections != 1 {
+			t.Errorf("with something to read, Stats count %d in TIME-WAIT of %d", st.Device.TCPTimeWaits, st.Device.TCPConnections)
 		}
 		wantRead(t, c, "late")
 		wantEOF(t, c)
 		c.Close()
 		<-time.After(35*time.Second - 1)
 		synctest.Wait()
-		if n := h.client.Stats().TimeWaits; n != 1 {
+		if n := h.client.Stats().Device.TCPTimeWaits; n != 1 {
 			t.Errorf("%d in TIME-WAIT", n)
 		}
 		<-time.After(1)
@@ -292,8 +292,8 @@ func TestTooManyInTimeWait(t *testing.T) {
 				t.Errorf("connection %d is in %v, want %v", i, got, want)
 			}
 		}
-		if st := h.client.Stats(); st.TimeWaits != 3 || st.TimeWaitOverflows != 2 || st.Connections != 3 {
-			t.Errorf("Stats: %d in TIME-WAIT, %d too many, %d in all", st.TimeWaits, st.TimeWaitOverflows, st.Connections)
+		if st := h.client.Stats(); st.Device.TCPTimeWaits != 3 || st.TCPExt.TCPTimeWaitOverflow != 2 || st.Device.TCPConnections != 3 {
+			t.Errorf("Stats: %d in TIME-WAIT, %d too many, %d in all", st.Device.TCPTimeWaits, st.TCPExt.TCPTimeWaitOverflow, st.Device.TCPConnections)
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()

@@ -85,10 +85,10 @@ func TestKernelsSegmentsArriveAsDatagrams(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := s.Stats()
-			if n, want := after.UDPIn-before.UDPIn, uint64(total+size-1)/size; n != want {
+			if n, want := datagramsIn(after)-datagramsIn(before), uint64(total+size-1)/size; n != want {
 				t.Errorf("%d datagrams counted, want %d", n, want)
 			}
-			if n := after.FramesIn - before.FramesIn; dev.Caps().USO && n > 4 {
+			if n := after.Device.InFrames - before.Device.InFrames; dev.Caps().USO && n > 4 {
 				t.Errorf("%d bytes to %s came in %d frames, and the TUN carries super-segments", total, host.ours, n)
 			}
 		}
@@ -130,10 +130,10 @@ func TestSegmentsOfOursReachTheKernel(t *testing.T) {
 					}
 					after := s.Stats()
 					pieces := uint64(total+size-1) / size
-					if n := after.UDPOut - before.UDPOut; n != 2*pieces {
+					if n := datagramsOut(after) - datagramsOut(before); n != 2*pieces {
 						t.Errorf("%d datagrams counted, want %d", n, 2*pieces)
 					}
-					if n := after.FramesOut - before.FramesOut; dev.Caps().USO && n != 2 {
+					if n := after.Device.OutFrames - before.Device.OutFrames; dev.Caps().USO && n != 2 {
 						t.Errorf("they left in %d frames, and the TUN cuts", n)
 					}
 				})

@@ -56,7 +56,8 @@ func TestSuperDatagramArrivesAsTheDatagramsItStandsFor(t *testing.T) {
 				if n := u.queue.len(); n != 0 {
 					t.Errorf("%d more datagrams", n)
 				}
-				if n := w.s.Stats().UDPIn; n != uint64((total+99)/100) {
+				st := w.s.Stats()
+				if n := datagramsIn(st); n != uint64((total+99)/100) {
 					t.Errorf("%d datagrams counted of %d bytes", n, total)
 				}
 				w.want()
@@ -78,7 +79,7 @@ func sentFrames(t *testing.T, caps link.Caps, send func(u *UDPConn)) (frames []l
 		send(p.(*UDPConn))
 		stats = s.Stats()
 		s.Close()
-		for range stats.FramesOut {
+		for range stats.Device.OutFrames {
 			f := []link.Frame{{Data: make([]byte, link.MaxFrame)}}
 			if _, err := far.Queues()[0].Read(f); err != nil {
 				t.Fatal(err)
@@ -113,8 +114,8 @@ func TestSegmentsGoAsOneFrameWhereTheDeviceCuts(t *testing.T) {
 					}
 				})
 				pieces := (test.total + 999) / 1000
-				if len(frames) != test.frames || stats.UDPOut != uint64(pieces) {
-					t.Fatalf("%d frames for %d datagrams, want %d for %d", len(frames), stats.UDPOut, test.frames, pieces)
+				if len(frames) != test.frames || stats.UDP.OutDatagrams+stats.UDP6.OutDatagrams != uint64(pieces) {
+					t.Fatalf("%d frames for %d datagrams, want %d for %d", len(frames), stats.UDP.OutDatagrams+stats.UDP6.OutDatagrams, test.frames, pieces)
 				}
 				// Cut as a wire would carry them, they are datagrams with right sums.
 				var joined []byte

@@ -14,7 +14,7 @@ func (e *engine) udp(f *link.Frame, payload []byte) {
 	h := &e.header
 	head, data, why := udp.Parse(payload, h.Src, h.Dst, f.Checksum == link.ChecksumNone)
 	if why != udp.DropNone {
-		e.s.count.dropUDP(why)
+		e.dropUDP(why)
 		return
 	}
 	d := datagram{from: netip.AddrPortFrom(h.Src, head.SrcPort), to: h.Dst, ttl: h.TTL, tos: h.TOS}
@@ -22,25 +22,22 @@ func (e *engine) udp(f *link.Frame, payload []byte) {
 	if f.GSO == link.GSOUDP && f.GSOSize != 0 && size > 0 {
 		size = int(f.GSOSize)
 	}
-	segments := uint64(1)
-	if size > 0 {
-		segments = uint64((len(data) + size - 1) / size)
-	}
-	e.s.count.udpIn.Add(segments)
 	switch e.to {
 	case toForeign:
 		e.foreignUDP(f, d, head.DstPort, data, size)
 		return
 	case toBroadcast, toGroup:
 		if !e.spread(d, head.DstPort, data, size) {
-			e.s.count.drop(nobodyHears(e.to))
+			e.drop(nobodyHears(e.to))
+			add(&e.count.udp[e.family].IgnoredMulti, e.packets)
 		}
 		return
 	}
-	if u := e.s.sockets.lookup(netip.AddrPortFrom(h.Dst, head.DstPort), d.from); u != nil && u.deliver(d, data, size) {
+	if u := e.s.sockets.lookup(netip.AddrPortFrom(h.Dst, head.DstPort), d.from); u != nil && u.deliver(e.count, d, data, size) {
 		return
 	}
-	e.s.count.drop(dropUDPClosed)
+	e.drop(dropUDPClosed)
+	add(&e.count.udp[e.family].NoPorts, e.packets)
 	e.unreachable(ip.PortUnreachable, f)
 }
 
@@ -59,7 +56,7 @@ func (e *engine) spread(d datagram, port uint16, data []byte, size int) (taken b
 		if !u.awaits(d.to, false) || e.to == toGroup && !u.hears(d.to, d.from.Addr()) {
 			return
 		}
-		if u.deliver(d, data, size) {
+		if u.deliver(e.count, d, data, size) {
 			taken = true
 		}
 	})

@@ -67,12 +67,14 @@ func (s *Stack) sendDatagramBy(r route, out *outgoing, parts [][]byte, n int, o 
 	if segments > 1 {
 		f.GSO, f.GSOSize, f.HeaderLen = link.GSOUDP, uint16(piece), uint16(hlen+udp.HeaderLen)
 	}
-	s.count.udpOut.Add(uint64(segments))
+	count, family := s.count.by(o), familyIndex(out.dst.Addr())
+	add(&count.udp[family].OutDatagrams, segments)
+	add(&count.ip[family].OutRequests, segments)
 	if f.GSO != link.GSONone && !r.via.dev.Caps().USO {
-		s.sendPieces(r, o)
+		s.sendPieces(r, out.dst.Addr(), o)
 		return nil
 	}
-	s.transmit(r, o.frame[:])
+	s.transmit(r, out.dst.Addr(), o.frame[:], o)
 	return nil
 }
 
@@ -84,10 +86,12 @@ func (s *Stack) sendCut(r route, out *outgoing, parts [][]byte, n, mtu int, o *o
 	body := udp.Append(block.B[:0], src.Port(), dst.Port(), src.Addr(), dst.Addr(), parts...)
 	h := ip.Header{Src: src.Addr(), Dst: dst.Addr(), Protocol: ip.UDP, TTL: out.ttl, TOS: out.tos}
 	h.FlowLabel = s.flowLabel(src, dst, ip.UDP)
+	count, family := s.count.by(o), familyIndex(dst.Addr())
+	add(&count.ip[family].OutRequests, 1)
 	if !s.sendFragments(r, &h, body, mtu, o) {
 		return syscall.EMSGSIZE
 	}
-	s.count.udpOut.Add(1)
+	add(&count.udp[family].OutDatagrams, 1)
 	return nil
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // deliver queues data, which it copies, as datagrams of size bytes each and a last one
-// of what is left; d is what is known of all of them. It is false when the socket has been
-// closed.
-func (u *UDPConn) deliver(d datagram, data []byte, size int) bool {
+// of what is left; d is what is known of all of them. It counts in sh what became of each,
+// and is false when the socket has been closed.
+func (u *UDPConn) deliver(sh *shard, d datagram, data []byte, size int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
@@ -19,11 +19,16 @@ func (u *UDPConn) deliver(d datagram, data []byte, size int) bool {
 	}
 	defer u.settleFlow()
 	u.used()
+	count := &sh.udp[familyIndex(d.to)]
 	for {
 		n := min(size, len(data))
 		if u.flowFull() || !u.queue.push(d, data[:n], u.limit) {
 			u.drops.Add(1)
-			u.stack.count.drop(dropUDPQueue)
+			sh.drop(dropUDPQueue, 1)
+			add(&count.RcvbufErrors, 1)
+			add(&count.InErrors, 1)
+		} else {
+			add(&count.InDatagrams, 1)
 		}
 		u.canRead.Signal()
 		if data = data[n:]; len(data) == 0 {

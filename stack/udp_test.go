@@ -285,7 +285,7 @@ func TestBroadcastIsSentAndReceived(t *testing.T) {
 		if n := one.queue.len(); n != 0 {
 			t.Errorf("a socket of one address got %d broadcasts", n)
 		}
-		if n := h.server.Stats().ICMPOut; n != 0 {
+		if n := h.server.Stats().ICMP.OutMsgs; n != 0 {
 			t.Errorf("%d ICMP errors answered broadcasts", n)
 		}
 	})

@@ -211,7 +211,7 @@ func (out *outgoing) override(m *UDPMessage) {
 
 // source is the address to send m from.
 func (u *UDPConn) source(m *UDPMessage, to netip.Addr) (netip.Addr, error) {
-	src, err := u.stack.addrs.source(to)
+	src, err := u.stack.source(to)
 	if err != nil {
 		return src, os.NewSyscallError("sendto", err)
 	}

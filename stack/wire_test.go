@@ -37,6 +37,8 @@ func withWireOf(t *testing.T, cfg Config, pc pipe.Config, f func(t *testing.T, w
 		w := &wire{t: t, s: newStack(t, near, cfg), dev: far, sent: make(chan []byte, 4096)}
 		go w.read()
 		f(t, w)
+		synctest.Wait()
+		balanced(t, w.s.Stats())
 		w.s.Close()
 		far.Close()
 	})

@@ -76,6 +76,7 @@ func (t *TCB) heldBackBy() condition {
 func (t *TCB) countTimeout(now Time) {
 	w := t.trouble()
 	w.timeouts++
+	t.tally(CountTimeouts)
 	if !t.is(timingOut) {
 		w.timeoutRuns++
 		t.watch(&w.timedOut, now, timingOut)

@@ -240,7 +240,11 @@ func (t *TCB) Close(now Time) {
 	case t.state == StateClosed:
 	case t.state == StateListen, t.state == StateSynSent && (!t.openedFast() || t.sendBuf.Len() == 0):
 		t.end(now, nil, WhyNone)
-	case unread, t.settings().linger < 0:
+	case unread:
+		t.tally(CountAbortOnClose)
+		t.abort(now, ErrAborted, WhyAborted)
+	case t.settings().linger < 0:
+		t.tally(CountAbortOnData)
 		t.abort(now, ErrAborted, WhyAborted)
 	default:
 		if !t.is(finQueued) {

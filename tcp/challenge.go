@@ -36,6 +36,9 @@ func (c *ChallengeLimit) allow(now Time, limit int) bool {
 // that has lost its state answers it with a reset that fits.
 func (t *TCB) challenge(now Time) {
 	if t.mayChallenge(now) {
+		t.tally(CountChallengeACK)
 		t.set(ackNow | challengeDue)
+	} else {
+		t.tally(CountACKSkippedChallenge)
 	}
 }

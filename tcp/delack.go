@@ -92,6 +92,7 @@ func (t *TCB) delayedAckTimeout() {
 	if !t.is(ackSoon) {
 		return
 	}
+	t.tally(CountDelayedACKs)
 	d := &t.delack
 	if d.pingpong {
 		d.pingpong = false

@@ -88,6 +88,9 @@ type Segment struct {
 	CE bool
 	// ECT: it was ECN-capable, CE or not.
 	ECT bool
+	// Again: one to be sent has numbers that have been sent before, a retransmission as
+	// RFC 4022 counts them.
+	Again bool
 	// Block is the memory that Payload lies in, when the TCB may have it. A TCB that
 	// takes it sets Block to nil and releases it when the payload has been read; one
 	// that does not has copied what it needs.

@@ -82,8 +82,11 @@ func (t *TCB) segmentArrives(now Time, seg *Segment) {
 	t.textArrives(now, seg)
 }
 
-// drop tells the observer that the segment just reported was not accepted.
+// drop counts the segment just reported as not accepted, and tells the observer.
 func (t *TCB) drop(now Time, why Why) {
+	if t.params != nil { // it is CLOSED otherwise
+		t.params.countDrop(why)
+	}
 	if t.observer != nil {
 		t.observer(&Event{Time: now, Kind: EventDrop, Why: why, From: t.state})
 	}
@@ -107,7 +110,8 @@ func (t *TCB) timestampAcceptable(now Time, seg *Segment) bool {
 		return true
 	}
 	t.drop(now, WhyPAWS)
-	t.ackUnacceptable(now, seg)
+	t.tally(CountPAWSEstab)
+	t.ackUnacceptable(now, seg, CountACKSkippedPAWS)
 	return false
 }
 
@@ -146,6 +150,9 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 		}
 	case wnd == 0:
 		if seg.Seq == t.rcv.nxt {
+			if len(seg.Payload) > 0 {
+				t.tally(CountZeroWindowDrop)
+			}
 			seg.Payload = nil
 			seg.Flags &^= FIN
 			t.set(ackNow)
@@ -164,6 +171,9 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 	if !seg.Flags.Has(RST) {
 		if len(seg.Payload) > 0 {
 			t.trouble().dupIn++
+			if t.state.Synchronized() && seg.Seq.Before(t.rcv.nxt) {
+				t.tally(CountDelayedACKLost)
+			}
 			t.duplicateArrived(seg.Seq, earlierSeq(seg.Seq.Add(len(seg.Payload)), t.rcv.nxt))
 		}
 		if seg.Seq.Add(n) == t.rcv.acked {
@@ -171,21 +181,25 @@ func (t *TCB) sequenceAcceptable(now Time, seg *Segment) bool {
 			// this timestamp, or the peer takes its own timeout for a round trip.
 			t.takeTimestamp(now, seg.Seq, &seg.Options)
 		}
-		t.ackUnacceptable(now, seg)
+		t.ackUnacceptable(now, seg, CountACKSkippedSeq)
 	}
 	return false
 }
 
 // ackUnacceptable sends the ACK that an unacceptable segment earns. Those without data
 // are rationed like challenge ACKs, so that two confused ends do not answer each other
-// for ever.
-func (t *TCB) ackUnacceptable(now Time, seg *Segment) {
+// for ever; skipped counts those that are not sent.
+func (t *TCB) ackUnacceptable(now Time, seg *Segment, skipped Counter) {
 	if len(seg.Payload) > 0 || seg.Flags.Has(FIN) {
 		t.set(ackNow)
 		return
 	}
 	if t.mayChallenge(now) {
 		t.set(ackNow)
+	} else if t.state == StateSynReceived {
+		t.tally(CountACKSkippedSynRecv)
+	} else {
+		t.tally(skipped)
 	}
 }
 
@@ -203,6 +217,7 @@ func (t *TCB) resetArrives(now Time, seg *Segment) {
 		case t.FastOpened(): // the application has it
 			t.end(now, ErrReset, WhyReset)
 		case t.is(passiveOpen):
+			t.tally(CountEmbryonicRsts)
 			t.backToListen(now, WhyReset)
 		default:
 			t.end(now, ErrRefused, WhyReset)
@@ -220,6 +235,7 @@ func (t *TCB) synArrives(now Time, seg *Segment) {
 		t.backToListen(now, WhyUnexpectedSYN)
 		return
 	}
+	t.tally(CountSYNChallenge)
 	t.challenge(now)
 }
 

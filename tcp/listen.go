@@ -209,6 +209,8 @@ func (t *TCB) handshakeRepeated(now Time, seg *Segment) bool {
 			if t.mayChallenge(now) {
 				t.scoreboard.loseAll()
 				t.recovery.why = WhyPeerRepeats
+			} else {
+				t.tally(CountACKSkippedSynRecv)
 			}
 		}
 		return true

@@ -111,6 +111,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	}
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
 		t.scoreboard.resend(i, 1, 0, now, rateMark{})
+		t.tally(CountSynRetrans)
 		t.emitSYN(now, out, t.synOptions(now), t.recovery.why)
 		t.countResent(out)
 		return true
@@ -152,11 +153,13 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	t.pace(now, n)
 	t.emit(now, out, run.start, n, opts, t.recovery.why)
 	t.countResent(out)
+	t.tallyRepair(segments(out.DataLen, out.GSOSize))
 	return true
 }
 
-// countResent counts a retransmission.
+// countResent marks and counts a retransmission.
 func (t *TCB) countResent(out *Out) {
+	out.Again = true
 	w := t.trouble()
 	w.retransSegs += uint64(segments(out.DataLen, out.GSOSize))
 	w.bytesRetrans += uint64(out.DataLen)
@@ -172,6 +175,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 	if !t.persisting() {
 		return false
 	}
+	t.tally(CountWinProbe)
 	opts := t.options(now)
 	n := 1
 	if t.snd.wnd > 0 {
@@ -184,6 +188,7 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 		}
 		t.scoreboard.resend(t.scoreboard.head, n, n+opts.len(), now, t.sendMark(now))
 		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
+		out.Again = true
 		return true
 	}
 	t.sendNew(now, out, n, opts, WhyProbe)
@@ -392,6 +397,7 @@ func (t *TCB) nextKeepAlive(now Time, out *Out) bool {
 		return false
 	}
 	t.clear(keepAliveDue)
+	t.tally(CountKeepAlive)
 	t.emit(now, out, t.snd.nxt-1, 0, t.options(now), WhyKeepAlive)
 	return true
 }

@@ -89,6 +89,9 @@ type Params struct {
 	// most (RFC 5961, section 7). Default 10.
 	ChallengeAcks int
 
+	// Tally counts what all connections do; nil: nobody. A stack sets its own.
+	Tally Tally
+
 	// NoTimestamps, NoSACK and NoWindowScale leave the option out of our SYNs and
 	// decline the peer's.
 	NoTimestamps, NoSACK, NoWindowScale bool

@@ -252,6 +252,7 @@ func (t *TCB) mtuProbeArrived(now Time) {
 		return
 	}
 	p.low, p.probe = p.probe, 0
+	t.tally(CountMTUPSuccess)
 	t.useMSS(now, WhyMTUProbe)
 }
 
@@ -268,6 +269,7 @@ func (t *TCB) mtuProbeLost(now Time) bool {
 		return false
 	}
 	p.high, p.probe = p.probe-1, 0
+	t.tally(CountMTUPFail)
 	t.repairLarge(now)
 	return true
 }

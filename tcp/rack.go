@@ -45,6 +45,7 @@ func (t *TCB) rackUpdate(now Time, news *ackNews) {
 	if news.reordered {
 		r.reordering = true
 		t.trouble().reorders++
+		t.tally(CountSACKReorder)
 	}
 	// Step 4: a duplicate report shows that the window was too narrow.
 	if news.hasDSACK && (!r.inRound || t.snd.una.AtOrAfter(r.dsackRound)) {
@@ -103,6 +104,9 @@ func (t *TCB) rackDetect(now Time) bool {
 			continue
 		}
 		if due := run.at.Add(wait); due <= now {
+			if run.retx > 0 {
+				t.params.count(CountLostRetransmit, segments(run.len(), t.sendMSS()))
+			}
 			t.scoreboard.mark(run, lost)
 			found = true
 		} else {
@@ -180,6 +184,7 @@ func (t *TCB) probeTimeout(now Time) {
 	t.rack.tlpOut = true
 	t.rack.tlpEnd = t.snd.nxt // moved by sendNew if the probe is new data
 	t.trouble().tlps++
+	t.tally(CountLossProbes)
 	t.armRetransmit(now)
 }
 
@@ -198,6 +203,7 @@ func (t *TCB) tlpAcked(now Time, seg *Segment, news *ackNews, dup bool) {
 		r.tlpOut = false
 	case seg.Ack.After(r.tlpEnd):
 		r.tlpOut = false // the probe filled a hole
+		t.tally(CountLossProbeRecovery)
 		t.undoForget()
 		t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+news.acked, t.cc.Window()))
 		t.observeCwnd(now, WhyTLP)

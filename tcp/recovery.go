@@ -178,6 +178,11 @@ func (t *TCB) enterFastRecovery(now Time, before, acked int) {
 	r := &t.recovery
 	r.mode, r.point, r.rescued = recoveryFast, t.snd.nxt, false
 	t.trouble().fastRecoveries++
+	if t.is(sackOK) {
+		t.tally(CountSackRecovery)
+	} else {
+		t.tally(CountRenoRecovery)
+	}
 	t.undoMark()
 	t.cc.Recovery(now, min(t.snd.nxt.Sub(t.snd.una)+acked, t.cc.Window()))
 	t.prrBegin(before)
@@ -205,7 +210,7 @@ func (t *TCB) retransmitTimeout(now Time) {
 		return
 	}
 	if t.givenUp(now) {
-		t.end(now, t.timedOut(), WhyTimeout)
+		t.giveUp(now)
 		return
 	}
 	t.mtuProbeForget()
@@ -234,6 +239,7 @@ func (t *TCB) lossTimeout(now Time) {
 	t.observeCwnd(now, WhyRTO)
 	if live := t.scoreboard.all(); len(live) > 0 && live[0].state == sacked {
 		// Reported, yet not acknowledged: the receiver has reneged.
+		t.tally(CountSACKReneging)
 		t.scoreboard.unsack()
 	}
 	if t.is(sackOK) {
@@ -264,6 +270,12 @@ func (t *TCB) givenUp(now Time) bool {
 		return now.Sub(t.progress) >= d
 	}
 	return int(t.retransmits) >= t.r2()
+}
+
+// giveUp ends the connection for want of an answer.
+func (t *TCB) giveUp(now Time) {
+	t.tally(CountAbortOnTimeout)
+	t.end(now, t.timedOut(), WhyTimeout)
 }
 
 // r2 is the number of retransmissions after which the connection is given up.

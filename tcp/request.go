@@ -125,10 +125,12 @@ func (r *Request) Tick(now Time, reply *Segment) (then Fate, answer bool) {
 		return RequestWaits, false
 	}
 	if int(r.retransmits) >= r.params.R2SYNACK {
+		r.params.count(CountAbortOnTimeout, 1)
 		r.move(now, StateSynReceived, StateClosed, WhyTimeout)
 		return RequestOver, false
 	}
 	r.retransmits++
+	r.params.count(CountTimeouts, 1)
 	r.deadline = now.Add(backedOff(r.params.InitialRTO, r.retransmits, r.params.MaxRTO))
 	r.synAck(now, reply, FastOpenCookie{}, WhyRTO)
 	return RequestWaits, true
@@ -146,6 +148,7 @@ func (r *Request) Segment(now Time, seg, reply *Segment) (then Fate, answer bool
 		// The peer's SYN again: see TCB.handshakeRepeated.
 		r.drop(now, WhyUnexpectedSYN)
 		if !r.mayChallenge(now) {
+			r.params.count(CountACKSkippedSynRecv, 1)
 			return RequestWaits, false
 		}
 		r.synAck(now, reply, FastOpenCookie{}, WhyPeerRepeats)
@@ -155,6 +158,7 @@ func (r *Request) Segment(now Time, seg, reply *Segment) (then Fate, answer bool
 		return RequestWaits, false
 	case r.old(seg):
 		r.drop(now, WhyPAWS)
+		r.params.count(CountPAWSEstab, 1) // of any state but two, as on Linux
 		return RequestWaits, r.unacceptable(now, seg, reply)
 	case !r.inWindow(seg):
 		r.drop(now, WhyOutOfWindow)
@@ -167,6 +171,7 @@ func (r *Request) Segment(now Time, seg, reply *Segment) (then Fate, answer bool
 		r.drop(now, WhyBadReset)
 		return RequestWaits, r.challenge(now, reply)
 	case seg.Flags.Has(RST):
+		r.params.count(CountEmbryonicRsts, 1)
 		r.move(now, StateSynReceived, StateListen, WhyReset)
 		return RequestOver, false
 	case seg.Flags.Has(SYN):
@@ -329,6 +334,7 @@ func (r *Request) inWindow(seg *Segment) bool {
 // unacceptable makes the ACK that an unacceptable segment earns, see TCB.ackUnacceptable.
 func (r *Request) unacceptable(now Time, seg, reply *Segment) bool {
 	if len(seg.Payload) == 0 && !seg.Flags.Has(FIN) && !r.mayChallenge(now) {
+		r.params.count(CountACKSkippedSynRecv, 1)
 		return false
 	}
 	r.ack(now, reply, WhyNone)
@@ -347,8 +353,10 @@ func (r *Request) mayChallenge(now Time) bool {
 // challenge makes a challenge ACK (RFC 5961).
 func (r *Request) challenge(now Time, reply *Segment) bool {
 	if !r.mayChallenge(now) {
+		r.params.count(CountACKSkippedChallenge, 1)
 		return false
 	}
+	r.params.count(CountChallengeACK, 1)
 	r.ack(now, reply, WhyChallenge)
 	return true
 }
@@ -381,6 +389,8 @@ func (r *Request) synAck(now Time, reply *Segment, grant FastOpenCookie, why Why
 	r.timestamps(now, reply)
 	if why != WhyNone {
 		r.repeats = min(r.repeats+1, 250)
+		reply.Again = true
+		r.params.count(CountSynRetrans, 1)
 	}
 	r.sentAt = now
 	r.sent(now, reply, why)
@@ -420,12 +430,14 @@ func (r *Request) sent(now Time, reply *Segment, why Why) {
 }
 
 func (r *Request) drop(now Time, why Why) {
+	r.params.countDrop(why)
 	if r.observer != nil {
 		r.observer(&Event{Time: now, Kind: EventDrop, Why: why, From: StateSynReceived})
 	}
 }
 
 func (r *Request) move(now Time, from, to State, why Why) {
+	r.params.countMove(from, to, why)
 	if r.observer != nil {
 		r.observer(&Event{Time: now, Kind: EventState, Why: why, From: from, To: to})
 	}

@@ -26,6 +26,7 @@ type twins struct {
 	child  tcp.TCB // what the Request has become
 	fate   tcp.Fate
 	events [2][]string // what an observer is told of the TCB and of the Request
+	counts [2]tallied  // and what they count
 
 	iss, irs tcp.Seq
 	story    []string
@@ -41,11 +42,16 @@ func newTwins(t testing.TB, p tcp.Params, syn tcp.Segment) *twins {
 		Endpoints: tcp.Endpoints{Local: endsOfTwins.Local, Remote: endsOfTwins.Remote},
 	}
 	own := w.setup
-	own.Observer = w.observer(0)
+	params := [2]tcp.Params{p, p}
+	for i := range params {
+		w.counts[i] = make(tallied)
+		params[i].Tally = w.counts[i]
+	}
+	own.Observer, own.Params = w.observer(0), &params[0]
 	w.tcb.OpenPassive(w.now, own)
 	first := syn
 	w.tcb.Segment(w.now, &first)
-	own.Observer = w.observer(1)
+	own.Observer, own.Params = w.observer(1), &params[1]
 	var reply tcp.Segment
 	w.r.Open(w.now, own, &syn, &reply)
 	w.compare("the SYN", w.drain(&w.tcb), []string{text(&reply, 0)})
@@ -69,7 +75,7 @@ func text(s *tcp.Segment, data int) string {
 	if s.Flags&(tcp.SYN|tcp.RST) == 0 {
 		win = "any"
 	}
-	return fmt.Sprintf("%d>%d %v seq %d ack %d win %s %+v, %d bytes", s.SrcPort, s.DstPort, s.Flags, s.Seq, s.Ack, win, s.Options, data)
+	return fmt.Sprintf("%d>%d %v seq %d ack %d win %s %+v, %d bytes, again %v", s.SrcPort, s.DstPort, s.Flags, s.Seq, s.Ack, win, s.Options, data, s.Again)
 }
 
 // drain takes what a TCB has to say.
@@ -91,6 +97,9 @@ func (w *twins) compare(what string, tcb, request []string) {
 		w.Fatalf("%q\n%s\nan observer of the TCB is told\n%q\nof the Request\n%q", what, strings.Join(w.story, "\n"), w.events[0], w.events[1])
 	}
 	w.events = [2][]string{}
+	if a, b := w.counts[0].String(), w.counts[1].String(); a != b {
+		w.Fatalf("%q\n%s\nthe TCB has counted\n%s\nthe Request\n%s", what, strings.Join(w.story, "\n"), a, b)
+	}
 	state := w.tcb.State()
 	switch w.fate {
 	case tcp.RequestWaits:

@@ -10,6 +10,11 @@ func (t *TCB) takeSACK(seg *Segment, news *ackNews) {
 	if isDSACK(seg.Ack, blocks) && t.wasSent(blocks[0]) {
 		news.dsack, news.hasDSACK = blocks[0], true
 		t.trouble().dsacksIn++
+		if blocks[0].End.AtOrBefore(seg.Ack) {
+			t.tally(CountDSACKRecv)
+		} else {
+			t.tally(CountDSACKOfoRecv)
+		}
 		blocks = blocks[1:]
 	}
 	// By number: that the newest comes first (RFC 2018, section 4) is no reordering.
@@ -52,6 +57,11 @@ func (t *TCB) duplicateArrived(start, end Seq) {
 	}
 	t.rcv.dsack = SACKBlock{Start: start, End: end}
 	t.set(dsackDue)
+	if start.Before(t.rcv.nxt) {
+		t.tally(CountDSACKOldSent)
+	} else {
+		t.tally(CountDSACKOfoSent)
+	}
 }
 
 // sackOptions fills the blocks of an ACK: a duplicate first, then what is held beyond

@@ -30,7 +30,7 @@
 //	window.go reassembly.go tuning.go  the receive window, out-of-order data, sizes of buffers
 //	timewait.go timewait_record.go     RFC 6191, 1337
 //	challenge.go                       RFC 5961
-//	info.go account.go events.go       what an observer may see
+//	info.go account.go events.go tally.go   what an observer may see, and what is counted
 //
 // The package refuses to read a clock, to lock, to start a goroutine and to know IP:
 // checksums, addresses beyond equality and the path are its driver's.
@@ -318,6 +318,7 @@ func (t *TCB) Done() bool {
 func (t *TCB) move(now Time, to State, why Why) {
 	from := t.state
 	t.state = to
+	t.params.countMove(from, to, why)
 	if t.observer != nil && from != to {
 		t.observer(&Event{Time: now, Kind: EventState, Why: why, From: from, To: to})
 	}

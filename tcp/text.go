@@ -21,6 +21,7 @@ func (t *TCB) textArrives(now Time, seg *Segment) {
 		if t.is(orphaned) {
 			// Nobody will read it: say so now (RFC 9293, 3.6.1, SHLD-3).
 			t.drop(now, WhyDataAfterClose)
+			t.tally(CountAbortOnData)
 			t.abort(now, ErrAborted, WhyDataAfterClose)
 			return
 		}
@@ -149,8 +150,14 @@ func (t *TCB) outOfOrder(now Time, seg *Segment) {
 		t.ooo = new(reassembly)
 	}
 	kept, dup := t.ooo.insert(seg, t.outOfOrderLimit())
-	if !kept {
+	if kept {
+		t.tally(CountOFOQueue)
+	} else {
+		t.tally(CountOFODrop)
 		t.drop(now, WhyNoMemory)
+	}
+	if dup.Start != dup.End {
+		t.tally(CountOFOMerge)
 	}
 	t.duplicateArrived(dup.Start, dup.End)
 	if t.ooo.empty() {

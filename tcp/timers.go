@@ -127,6 +127,7 @@ func (t *TCB) expire(now Time, kind timerKind) {
 		}
 	case timerLinger:
 		if !t.Delivered() { // a reset now could take from the peer what it has not read
+			t.tally(CountAbortOnLinger)
 			t.abort(now, ErrAborted, WhyLingerOver)
 		}
 	}
@@ -188,7 +189,7 @@ func (t *TCB) persistTimeout(now Time) {
 		unanswered = t.probes > 0 && now.Sub(t.lastRcv) >= d
 	}
 	if unanswered {
-		t.end(now, t.timedOut(), WhyTimeout)
+		t.giveUp(now)
 		return
 	}
 	t.probes = min(t.probes+1, 250)
@@ -225,6 +226,7 @@ func (t *TCB) keepAliveTimeout(now Time) {
 		return
 	}
 	if int(t.probes) >= k.Count {
+		t.tally(CountAbortOnTimeout)
 		t.abort(now, t.timedOut(), WhyKeepAliveDead)
 		return
 	}

@@ -189,6 +189,16 @@ func (w *TimeWait) arrives(now Time, p *Params, seg *Segment) fate {
 	return fate{}
 }
 
+// countFate counts what is particular about a segment in TIME-WAIT.
+func (p *Params) countFate(f *fate) {
+	switch {
+	case f.why == WhyPAWS && f.act != waitNothing:
+		p.count(CountPAWSTimewait, 1)
+	case f.why == WhyUnexpectedSYN:
+		p.count(CountSYNChallenge, 1)
+	}
+}
+
 // answerTo is what an unacceptable segment earns: those without data are rationed like
 // challenge ACKs, so that two confused ends do not answer each other for ever.
 func answerTo(seg *Segment) waitAct {
@@ -251,6 +261,7 @@ func (t *TCB) timeWaitArrives(now Time, seg *Segment) {
 	w := t.timeWait()
 	f := w.arrives(now, t.params, seg)
 	t.tsRecent = w.tsRecent
+	t.params.countFate(&f)
 	if f.why != WhyNone {
 		t.drop(now, f.why)
 	}
@@ -264,6 +275,8 @@ func (t *TCB) timeWaitArrives(now Time, seg *Segment) {
 	case waitRationed:
 		if t.mayChallenge(now) {
 			t.set(ackNow)
+		} else {
+			t.tally(CountACKSkippedTimeWait)
 		}
 	case waitChallenge:
 		t.challenge(now)

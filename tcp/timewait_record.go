@@ -36,6 +36,10 @@ func (w *TimeWait) Segment(now Time, h *TimeWaitHost, seg, reply *Segment) TimeW
 		})
 	}
 	f := w.arrives(now, h.Params, seg)
+	h.Params.countFate(&f)
+	if f.why != WhyNone {
+		h.Params.countDrop(f.why)
+	}
 	if f.why != WhyNone && h.Observer != nil {
 		h.Observer(&Event{Time: now, Kind: EventDrop, Why: f.why, From: StateTimeWait})
 	}
@@ -49,11 +53,18 @@ func (w *TimeWait) Segment(now Time, h *TimeWaitHost, seg, reply *Segment) TimeW
 	case waitAnew:
 		outcome = TimeWaitAnew
 	case waitRationed, waitChallenge:
-		if !h.Challenges.allow(now, h.Params.ChallengeAcks) {
-			return TimeWaitQuiet
-		}
-		if f.act == waitChallenge {
+		allowed := h.Challenges.allow(now, h.Params.ChallengeAcks)
+		switch {
+		case f.act == waitChallenge && allowed:
+			h.Params.count(CountChallengeACK, 1)
 			why = WhyChallenge
+		case f.act == waitChallenge:
+			h.Params.count(CountACKSkippedChallenge, 1)
+		case !allowed:
+			h.Params.count(CountACKSkippedTimeWait, 1)
+		}
+		if !allowed {
+			return TimeWaitQuiet
 		}
 	}
 	w.answer(now, h, f.dup, why, reply)
@@ -71,6 +82,7 @@ func (w *TimeWait) answer(now Time, h *TimeWaitHost, dup SACKBlock, why Why, rep
 	}
 	if w.is(waitSACK) && dup != (SACKBlock{}) {
 		reply.Options.SACK[0], reply.Options.SACKBlocks = dup, 1 // RFC 2883
+		h.Params.count(CountDSACKOldSent, 1)
 	}
 	if h.Observer != nil {
 		h.Observer(&Event{

@@ -77,6 +77,7 @@ func (t *TCB) undoReduction(news *ackNews, why Why) {
 	now := news.now
 	t.undoForget()
 	t.trouble().undos++
+	t.tallyUndo(why)
 	t.scoreboard.unlose()
 	r := &t.recovery
 	if r.mode == recoveryFast || why == WhySpuriousDSACK {
@@ -90,6 +91,24 @@ func (t *TCB) undoReduction(news *ackNews, why Why) {
 	t.rackUpdate(now, news)
 	t.cc.Undo(now)
 	t.observeCwnd(now, why)
+}
+
+// tallyUndo counts what is about to be undone, and by whose word.
+func (t *TCB) tallyUndo(why Why) {
+	r := &t.recovery
+	switch {
+	case why == WhySpuriousDSACK:
+		t.tally(CountDSACKUndo)
+	case r.mode == recoveryLoss:
+		t.tally(CountLossUndo)
+	case t.snd.una.AtOrAfter(r.point):
+		t.tally(CountFullUndo)
+	default:
+		t.tally(CountPartialUndo)
+	}
+	if why == WhySpuriousFRTO {
+		t.tally(CountSpuriousRTOs)
+	}
 }
 
 // frtoAcked moves F-RTO on by an acknowledgment during the repair after a timeout.

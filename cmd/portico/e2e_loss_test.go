@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/a644562b/portico/cmd/portico/internal/serve"
+	"github.com/a644562b/portico/stack"
 )
 
 // Streams of numbered datagrams as iperf3 sends them, through a router that drops some and
@@ -104,7 +105,7 @@ func TestE2EStreamsOfDatagramsLoseWhatTheRouterDrops(t *testing.T) {
 			{w.name + ", the kernel to portico", r.kernel(), r.portico(), w.portico},
 			{w.name + ", portico to the kernel", r.portico(), r.kernel(), w.far},
 		} {
-			before, in := r.dropped(), r.n.Stack.Stats().UDPIn
+			before, in := r.dropped(), datagramsIn(r.n.Stack)
 			received, asked := stream(t, s.name, s.from, s.to, s.at)
 			lost := r.dropped() - before
 			if lost == 0 || received+lost != streamCount {
@@ -114,7 +115,7 @@ func TestE2EStreamsOfDatagramsLoseWhatTheRouterDrops(t *testing.T) {
 			if s.at == w.portico {
 				want += uint64(received)
 			}
-			if n := r.n.Stack.Stats().UDPIn - in; n != want {
+			if n := datagramsIn(r.n.Stack) - in; n != want {
 				t.Errorf("%s: portico counts %d datagrams, want %d", s.name, n, want)
 			}
 			t.Logf("%s: %d sent, %d received, %d lost", s.name, streamCount, received, lost)
@@ -202,4 +203,10 @@ func count(in net.PacketConn) (received int, err error) {
 		next = seq + 1
 		received++
 	}
+}
+
+// datagramsIn is how many datagrams of both families the sockets of a stack have had.
+func datagramsIn(s *stack.Stack) uint64 {
+	st := s.Stats()
+	return st.UDP.InDatagrams + st.UDP6.InDatagrams
 }

@@ -2,7 +2,7 @@
 // socket that only its owner may open.
 //
 //	GET /v1/sockets          view.Sockets: connections, listeners, UDP sockets
-//	GET /v1/stats            stack.Stats: the stack's counters
+//	GET /v1/stats            []Counter: the stack's counters, in the order of stack.Stats.All
 //	GET /v1/traces           []Trace: the connections that can be traced, oldest first
 //	GET /v1/trace?conn=CONN  ladder.Ladder: the life of one of them
 //
@@ -32,6 +32,12 @@ type Trace struct {
 	Age    time.Duration `json:"age_ns"`
 	Idle   time.Duration `json:"idle_ns"`
 	Totals record.Totals `json:"totals"`
+}
+
+// Counter is a counter of the stack by the name that nstat(8) has for it.
+type Counter struct {
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
 }
 
 // failure is the body of an answer that is not 200.

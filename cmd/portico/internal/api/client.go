@@ -14,7 +14,6 @@ import (
 
 	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 	"github.com/a644562b/portico/cmd/portico/internal/view"
-	"github.com/a644562b/portico/stack"
 )
 
 // Client asks the daemon at one socket.
@@ -41,7 +40,7 @@ func (c *Client) Sockets(ctx context.Context) (s view.Sockets, err error) {
 }
 
 // Stats returns the counters of the daemon's stack.
-func (c *Client) Stats(ctx context.Context) (s stack.Stats, err error) {
+func (c *Client) Stats(ctx context.Context) (s []Counter, err error) {
 	return s, c.get(ctx, "/v1/stats", &s)
 }
 

@@ -125,7 +125,7 @@ func (s *Server) Close() error {
 func NewHandler(src Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/sockets", func(w http.ResponseWriter, r *http.Request) { reply(w, view.All(src.Host)) })
-	mux.HandleFunc("GET /v1/stats", func(w http.ResponseWriter, r *http.Request) { reply(w, src.Host.Stats()) })
+	mux.HandleFunc("GET /v1/stats", func(w http.ResponseWriter, r *http.Request) { reply(w, src.stats()) })
 	mux.HandleFunc("GET /v1/traces", func(w http.ResponseWriter, r *http.Request) { reply(w, src.traces()) })
 	mux.HandleFunc("GET /v1/trace", func(w http.ResponseWriter, r *http.Request) {
 		t, err := src.Book.Find(r.URL.Query().Get("conn"))
@@ -144,6 +144,14 @@ func NewHandler(src Source) http.Handler {
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(v)
+}
+
+func (src *Source) stats() []Counter {
+	var list []Counter
+	for name, value := range src.Host.Stats().All() {
+		list = append(list, Counter{name, value})
+	}
+	return list
 }
 
 func (src *Source) traces() []Trace {

@@ -56,7 +56,9 @@ func (c *counts) extra() map[string]any {
 		"retransmits": sum.retransmits, "timeouts": sum.timeouts, "recoveries": sum.recoveries,
 		"tail_probes": sum.probes, "undos": sum.undos, "dsacks_in": sum.dsacks,
 		"out_of_order_in": sum.outOfOrder, "duplicates_in": sum.duplicates,
-		"frames_in": st.FramesIn, "frames_out": st.FramesOut, "checksum_errors": st.ChecksumErrors,
+		"frames_in": st.Device.InFrames, "frames_out": st.Device.OutFrames,
+		"checksum_errors": st.IPExt.InCsumErrors + st.ICMP.InCsumErrors + st.ICMP6.InCsumErrors +
+			st.TCP.InCsumErrors + st.UDP.InCsumErrors + st.UDP6.InCsumErrors,
 	}
 	for reason, n := range st.Drops {
 		out["drop_"+reason] = n
