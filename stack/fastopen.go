@@ -101,7 +101,7 @@ func (c *Conn) fastOpenOver(now mono.Time) {
 		switch count := &c.stack().count.rare().tcpExt; {
 		case r.Acked > 0:
 			add(&count.TCPFastOpenActive, 1)
-		case r.Lost, r.Answered && r.Sent > 0:
+		case r.Sent > 0 && (r.Lost || r.Answered):
 			add(&count.TCPFastOpenActiveFail, 1)
 		}
 		c.stack().fastOpens.learn(now, c.tcb.Ends(), r)

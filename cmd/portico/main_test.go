@@ -91,6 +91,10 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"ss x", "takes no argument"},
 		{"ss --api x", "unix://"},
 		{"ss -z", "-z"},
+		{"stat [", "is not a pattern"},
+		{"stat --watch 1ms", "--watch 1ms is too short"},
+		{"stat --watch 0", "--watch"},
+		{"stat --api x", "unix://"},
 		{"trace 1 2", "is another"},
 		{"trace --api x", "unix://"},
 
@@ -158,6 +162,8 @@ func TestFailureIsOneLineAndExit1(t *testing.T) {
 		want string
 	}{
 		{[]string{"ss", "--api", missing}, "portico up"},
+		{[]string{"stat", "--api", missing}, "portico up"},
+		{[]string{"stat", "--watch", "1s", "--api", missing}, "portico up"},
 		{[]string{"trace", "--api", missing}, "portico up"},
 		{[]string{"trace", "1", "--api", missing}, "portico up"},
 		{[]string{"up", "--api", "unix://" + living}, "another portico answers"},

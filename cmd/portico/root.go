@@ -17,6 +17,7 @@ no kernel answers, but this program. It shows what happens on the wire.`,
   sudo portico up                  serve on 10.77.0.2 and fd77::2
   curl http://10.77.0.2/           talk to it
   sudo portico ss -ti              see its connections
+  sudo portico stat                see its counters
   sudo portico trace 1             see the life of one`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -35,7 +36,7 @@ no kernel answers, but this program. It shows what happens on the wire.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newUp(), newSS(), newTrace(), newFetch(), newPing(), newTraceroute(), newDemo(), newSim(), newVersion())
+	root.AddCommand(newUp(), newSS(), newStat(), newTrace(), newFetch(), newPing(), newTraceroute(), newDemo(), newSim(), newVersion())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	return root
 }

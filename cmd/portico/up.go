@@ -54,7 +54,7 @@ signal ends them at once), and what was made is removed.`,
 	f.net = addNetFlags(cmd, "tun0", 77)
 	fl := cmd.Flags()
 	fl.StringVar(&f.services, "serve", serve.Default, "`services` and where they listen; empty for none")
-	fl.StringVar(&f.api, "api", api.DefaultAddress(), "`address` of the socket that ss and trace ask")
+	fl.StringVar(&f.api, "api", api.DefaultAddress(), "`address` of the socket that ss, stat and trace ask")
 	fl.DurationVar(&f.keepAlive, "keepalive", 0, "probe a peer that was silent for this long, and give it up after three probes; 0: never")
 	fl.StringVar(&f.control, "cc", "cubic", "congestion `control` of connections: cubic or newreno")
 	fl.StringVar(&f.ecn, "ecn", "accept", "explicit congestion notification: accept it, ask for it, or off")
