@@ -195,6 +195,25 @@ func TestProbeAfterTwoRoundTrips(t *testing.T) {
 	}
 }
 
+// TestNoProbeWithinTenMilliseconds: on a path of 1 ms the peer may wait longer than two round
+// trips for a core, and a probe would be in vain.
+func TestNoProbeWithinTenMilliseconds(t *testing.T) {
+	d := newDialogue(t, withSACK)
+	d.listenUp()
+	d.send("S 0")
+	d.expect("S. 0 ack 1")
+	d.wait(time.Millisecond)
+	d.send(". 1 ack 1")
+	d.expectNothing()
+	d.settle(tcp.StateEstablished)
+	d.write(2000)
+	d.expect(". 1(1000) ack 1", "P. 1001(1000) ack 1")
+	d.wait(10*time.Millisecond - 1)
+	d.expectNothing()
+	d.wait(1)
+	d.expect("@10ms P. 1001(1000) ack 1")
+}
+
 // TestProbeOfOneSegmentWaitsForTheDelayedAck: 7.2: TLP.max_ack_delay more.
 func TestProbeOfOneSegmentWaitsForTheDelayedAck(t *testing.T) {
 	d := established(t, withSACK, slowTimer)
