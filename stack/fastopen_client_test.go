@@ -226,6 +226,7 @@ func TestLostFastSYNIsFollowedByPlainOnes(t *testing.T) {
 		r.say("A 1 8")
 		<-time.After(time.Hour)
 		c.open("request")
+		wantCounted(t, c.s, "TcpExtTCPFastOpenActive 1, TcpExtTCPFastOpenActiveFail 4", fastOpenCounters)
 	})
 }
 
@@ -392,5 +393,7 @@ func TestFastOpenSavesARoundTrip(t *testing.T) {
 		<-time.After(2 * time.Minute)
 		noConns(t, h.client)
 		noConns(t, h.server)
+		wantCounted(t, h.client, "TcpExtTCPFastOpenActive 2", fastOpenCounters)
+		wantCounted(t, h.server, "TcpExtTCPFastOpenPassive 2, TcpExtTCPFastOpenCookieReqd 1", fastOpenCounters)
 	})
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/a644562b/portico/tcp"
 )
 
+// fastOpenCounters are the names that wantCounted takes.
+const fastOpenCounters = "TcpExtTCPFastOpen*"
+
 // The option of RFC 7413.
 const kindFastOpen layers.TCPOptionKind = 34
 
@@ -130,6 +133,7 @@ func TestFastOpenNeedsAGoodCookie(t *testing.T) {
 			conn.Close()
 			w.heard()
 		}
+		wantCounted(t, w.s, "TcpExtTCPFastOpenPassiveFail 4, TcpExtTCPFastOpenCookieReqd 3", fastOpenCounters)
 	})
 }
 
@@ -218,6 +222,7 @@ func TestFastOpeningsArePendingOnlySoMany(t *testing.T) {
 			wantRead(t, conn, "x")
 			conn.Close()
 		}
+		wantCounted(t, w.s, "TcpExtTCPFastOpenPassive 4, TcpExtTCPFastOpenListenOverflow 2, TcpExtTCPFastOpenCookieReqd 1", fastOpenCounters)
 	})
 }
 
