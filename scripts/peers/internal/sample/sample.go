@@ -4,14 +4,12 @@
 package sample
 
 import (
-	"encoding/json"
 	"net"
 	"sync"
 	"time"
 )
 
-// every is the time between two looks at a connection. At 20 looks in a tenth of a second
-// they cost less than a thousandth of a core.
+// every is the time between two looks at a connection.
 const every = 5 * time.Millisecond
 
 // Look is what a sender shows at one moment.
@@ -66,9 +64,6 @@ func number(v any) float64 {
 		return float64(v)
 	case float64:
 		return v
-	case json.Number:
-		f, _ := v.Float64()
-		return f
 	}
 	return 0
 }
