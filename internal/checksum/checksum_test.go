@@ -3,6 +3,7 @@ package checksum
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -27,6 +28,35 @@ func reference(initial uint16, b []byte) uint16 {
 	return uint16(sum)
 }
 
+// way is a function that should be Sum.
+type way struct {
+	name string
+	sum  func(initial uint16, b []byte) uint16
+}
+
+// ways are Sum and each that it chooses from on this machine, at every length.
+func ways() []way {
+	all := []way{{"Sum", Sum}, {"Go", by(addWords)}}
+	if hasVector {
+		all = append(all, way{"vector", by(addVector)})
+	}
+	return all
+}
+
+// by is Sum done by add alone.
+func by(add func(uint64, []byte) uint64) func(uint16, []byte) uint16 {
+	return func(initial uint16, b []byte) uint16 {
+		return bits.ReverseBytes16(fold(add(uint64(bits.ReverseBytes16(initial)), b)))
+	}
+}
+
+// eachWay runs a test for each of the ways.
+func eachWay(t *testing.T, test func(t *testing.T, sum func(uint16, []byte) uint16)) {
+	for _, w := range ways() {
+		t.Run(w.name, func(t *testing.T) { test(t, w.sum) })
+	}
+}
+
 func random(r *rand.Rand, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -43,65 +73,123 @@ func TestSumOfExampleInRFC1071(t *testing.T) {
 }
 
 func TestSumAgreesWithReferenceAtEveryLength(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for n := 0; n <= 300; n++ {
-		patterns := map[string][]byte{
-			"zeros":  make([]byte, n),
-			"ones":   bytes.Repeat([]byte{0xff}, n),
-			"high":   bytes.Repeat([]byte{0xff, 0x00}, n/2+1)[:n],
-			"low":    bytes.Repeat([]byte{0x00, 0xff}, n/2+1)[:n],
-			"random": random(r, n),
+	eachWay(t, func(t *testing.T, sum func(uint16, []byte) uint16) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for n := 0; n <= 700; n++ {
+			patterns := map[string][]byte{
+				"zeros":      make([]byte, n),
+				"ones":       bytes.Repeat([]byte{0xff}, n),
+				"high":       bytes.Repeat([]byte{0xff, 0x00}, n/2+1)[:n],
+				"low":        bytes.Repeat([]byte{0x00, 0xff}, n/2+1)[:n],
+				"high words": bytes.Repeat([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, n/8+1)[:n],
+				"low words":  bytes.Repeat([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, n/8+1)[:n],
+				"random":     random(r, n),
+			}
+			for name, b := range patterns {
+				for _, initial := range []uint16{0, 1, 0x00ff, 0xff00, 0xfffe, 0xffff, uint16(r.Uint32())} {
+					if got, want := sum(initial, b), reference(initial, b); got != want {
+						t.Fatalf("%d bytes of %s from %#04x: %#04x, want %#04x", n, name, initial, got, want)
+					}
+				}
+			}
 		}
-		for name, b := range patterns {
-			for _, initial := range []uint16{0, 1, 0x00ff, 0xff00, 0xfffe, 0xffff, uint16(r.Uint32())} {
-				if got, want := Sum(initial, b), reference(initial, b); got != want {
-					t.Fatalf("%d bytes of %s from %#04x: Sum = %#04x, want %#04x", n, name, initial, got, want)
+	})
+}
+
+// Every place where the slice may start in memory, since registers are loaded whole, and
+// every length after whole vectors. What lies around it must not count.
+func TestSumAgreesWithReferenceAtEveryAlignment(t *testing.T) {
+	eachWay(t, func(t *testing.T, sum func(uint16, []byte) uint16) {
+		b := random(rand.New(rand.NewPCG(3, 4)), 33+300)
+		for start := range 33 {
+			for end := start; end <= start+300; end++ {
+				if got, want := sum(0, b[start:end]), reference(0, b[start:end]); got != want {
+					t.Fatalf("[%d:%d]: %#04x, want %#04x", start, end, got, want)
+				}
+			}
+		}
+	})
+}
+
+// A sum of 0 says that there was nothing, a sum of 0xffff what is as much as nothing.
+func TestSumIsZeroOnlyWhenEveryByteWasZero(t *testing.T) {
+	eachWay(t, func(t *testing.T, sum func(uint16, []byte) uint16) {
+		for n := 2; n <= 300; n++ {
+			b := make([]byte, n)
+			if got := sum(0, b); got != 0 {
+				t.Fatalf("%d zeros: %#04x, want 0", n, got)
+			}
+			for i := range n &^ 1 {
+				// Two bytes of different weight: 0xffff in all, wherever they stand.
+				j := n&^1 - 1 - i
+				b[i], b[j] = 0xff, 0xff
+				if got := sum(0, b); got != 0xffff {
+					t.Fatalf("%d bytes, 0xff at %d and %d: %#04x, want 0xffff", n, i, j, got)
+				}
+				b[i], b[j] = 0, 0
+			}
+		}
+	})
+}
+
+// The carry out of the last addition can meet a sum of all ones, and then carries again.
+func TestSumCarriesTwiceAtTheEnd(t *testing.T) {
+	eachWay(t, func(t *testing.T, sum func(uint16, []byte) uint16) {
+		for _, n := range []int{8, 16, 128, 136, 256, 264} {
+			b := bytes.Repeat([]byte{0xff}, n)
+			for _, initial := range []uint16{0, 1, 0xffff} {
+				if got, want := sum(initial, b), reference(initial, b); got != want {
+					t.Errorf("%d ones from %#x: %#04x, want %#04x", n, initial, got, want)
+				}
+			}
+		}
+		// x + ^x + 1 leaves 0 and a carry; with more ones in front the carry ripples.
+		b := make([]byte, 24)
+		binary.LittleEndian.PutUint64(b[0:], ^uint64(0))
+		binary.LittleEndian.PutUint64(b[8:], 1)
+		binary.LittleEndian.PutUint64(b[16:], ^uint64(0))
+		if got, want := sum(0, b), reference(0, b); got != want {
+			t.Errorf("%#04x, want %#04x", got, want)
+		}
+	})
+}
+
+// Only some GB fill the 64 bits in which a sum grows, but then too nothing is lost.
+func TestSumOfMoreThan64BitsCarries(t *testing.T) {
+	r := rand.New(rand.NewPCG(14, 15))
+	for name, add := range map[string]func(uint64, []byte) uint64{"Go": addWords, "vector": addVector} {
+		for n := 0; n <= 300; n++ {
+			for _, initial := range []uint64{^uint64(0), ^uint64(0) - 1, 1 << 63, r.Uint64()} {
+				b := random(r, n)
+				// Both in the order of memory, as add has it.
+				want := fold(uint64(fold(initial)) + uint64(bits.ReverseBytes16(reference(0, b))))
+				if got := fold(add(initial, b)); got != want {
+					t.Fatalf("%s, %d bytes from %#x: %#04x, want %#04x", name, n, initial, got, want)
 				}
 			}
 		}
 	}
 }
 
-// Every place where the slice may start in memory, since registers are loaded whole.
-func TestSumAgreesWithReferenceAtEveryAlignment(t *testing.T) {
-	b := random(rand.New(rand.NewPCG(3, 4)), 700)
-	for start := range 17 {
-		for end := len(b) - 17; end <= len(b); end++ {
-			if got, want := Sum(0, b[start:end]), reference(0, b[start:end]); got != want {
-				t.Fatalf("[%d:%d]: Sum = %#04x, want %#04x", start, end, got, want)
+// No length is too long: the lengths of segments and super-segments, and those around
+// what is summed in one run.
+func TestSumOfLongRanges(t *testing.T) {
+	eachWay(t, func(t *testing.T, sum func(uint16, []byte) uint16) {
+		noise := random(rand.New(rand.NewPCG(5, 6)), 1<<20+33)
+		ones := bytes.Repeat([]byte{0xff}, len(noise))
+		for _, n := range []int{
+			1459, 1460, 65471, 65472, 65534, 65535, 65536, 65537, 65538, 65567, 65568, 65569,
+			2*65536 - 1, 2 * 65536, 2*65536 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 1<<20 + 33,
+		} {
+			for name, b := range map[string][]byte{"noise": noise, "ones": ones} {
+				for _, initial := range []uint16{0, 7, 0xffff} {
+					if got, want := sum(initial, b[:n]), reference(initial, b[:n]); got != want {
+						t.Errorf("%d bytes of %s from %#x: %#04x, want %#04x", n, name, initial, got, want)
+					}
+				}
 			}
 		}
-	}
-}
-
-// The carry out of the last addition can meet a sum of all ones, and then carries again.
-func TestSumCarriesTwiceAtTheEnd(t *testing.T) {
-	for _, n := range []int{8, 16, 128, 136, 256, 264} {
-		b := bytes.Repeat([]byte{0xff}, n)
-		for _, initial := range []uint16{0, 1, 0xffff} {
-			if got, want := Sum(initial, b), reference(initial, b); got != want {
-				t.Errorf("%d ones from %#x: Sum = %#04x, want %#04x", n, initial, got, want)
-			}
-		}
-	}
-	// x + ^x + 1 leaves 0 and a carry; with more ones in front the carry ripples.
-	b := make([]byte, 24)
-	binary.LittleEndian.PutUint64(b[0:], ^uint64(0))
-	binary.LittleEndian.PutUint64(b[8:], 1)
-	binary.LittleEndian.PutUint64(b[16:], ^uint64(0))
-	if got, want := Sum(0, b), reference(0, b); got != want {
-		t.Errorf("Sum = %#04x, want %#04x", got, want)
-	}
-}
-
-func TestSumOfSuperSegmentLengths(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{1459, 1460, 65471, 65472, 65535} {
-		b := random(r, n)
-		if got, want := Sum(7, b), reference(7, b); got != want {
-			t.Errorf("%d bytes: Sum = %#04x, want %#04x", n, got, want)
-		}
-	}
+	})
 }
 
 func TestSumSlicesAgreesWithReferenceHoweverSplit(t *testing.T) {
@@ -218,10 +306,14 @@ func FuzzSum(f *testing.F) {
 	f.Add(uint16(0xffff), []byte{0xff}, 1)
 	f.Add(uint16(1), bytes.Repeat([]byte{0xff}, 137), 5)
 	f.Add(uint16(0x1234), bytes.Repeat([]byte{0, 1, 2, 3}, 70), 129)
+	f.Add(uint16(0xfffe), random(rand.New(rand.NewPCG(10, 11)), 1461), 31)
+	f.Add(uint16(0), bytes.Repeat([]byte{0xff}, 70001), 65536)
 	f.Fuzz(func(t *testing.T, initial uint16, b []byte, split int) {
 		want := reference(initial, b)
-		if got := Sum(initial, b); got != want {
-			t.Fatalf("Sum = %#04x, want %#04x", got, want)
+		for _, w := range ways() {
+			if got := w.sum(initial, b); got != want {
+				t.Fatalf("%s: %#04x, want %#04x", w.name, got, want)
+			}
 		}
 		at := min(max(split, 0), len(b))
 		if got := SumSlices(initial, b[:at], nil, b[at:]); got != want {

@@ -35,6 +35,8 @@ var foreign = []struct {
 	rooms, tests []string
 }{
 	{"golang.zx2c4.com/wireguard", []string{"link/tun"}, nil},
+	// What the processor has, which the runtime keeps to itself.
+	{"golang.org/x/sys/cpu", []string{"internal/checksum"}, nil},
 	{"golang.org/x/sys", []string{"link/tun", "cmd"}, nil},
 	{"github.com/google/gopacket", []string{"link/capture", "cmd"}, anywhere},
 	{"github.com/spf13", []string{"cmd"}, nil},
