@@ -110,6 +110,25 @@ type Caps struct {
 	TSO4, TSO6, USO bool
 }
 
+// Spreader is a Device whose far side can be told by how many of the queues to send.
+type Spreader interface {
+	Device
+	// Spread has the far side send by the first n queues from now on, 1 to len(Queues());
+	// a Device begins with all of them. What it has sent by the others before is still there
+	// to be read, and frames may be written to any queue whatever n is. It may take some
+	// milliseconds.
+	Spread(n int) error
+}
+
+// Spread is d.Spread(n), or an error that is errors.ErrUnsupported where d is no Spreader.
+// Devices that wrap others have their Spread from it.
+func Spread(d Device, n int) error {
+	if s, ok := d.(Spreader); ok {
+		return s.Spread(n)
+	}
+	return fmt.Errorf("link: device %s cannot send by fewer queues than it has: %w", d.Name(), errors.ErrUnsupported)
+}
+
 // EventKind is what happened to a device.
 type EventKind uint8
 

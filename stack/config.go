@@ -69,6 +69,10 @@ type Config struct {
 	PortRange [2]uint16
 	// Forward says who answers on behalf of addresses that are not ours. Default: nobody.
 	Forward Forward
+	// SpreadAlways spreads connections over all queues of the device at any time. Without it
+	// they share the first until much data moves (1 Gbit/s, in large frames), if the device is a
+	// link.Spreader: then several engines are faster, for small messages one is.
+	SpreadAlways bool
 	// KeepAlive are the settings of new TCP connections. Off by default (RFC 9293,
 	// section 3.8.4, MUST-25).
 	KeepAlive tcp.KeepAlive

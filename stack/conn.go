@@ -38,7 +38,6 @@ type Conn struct {
 
 	place     timerheap.Place // guarded by the lock of the stack's timers
 	pathsSeen uint32          // of paths.lowered
-	lane      uint16          // queue of via, the one that the peer's packets came by last
 	network   network         // does not change
 	ttl, dscp uint8           // of what is sent; 0: the stack's TTL
 	dscpIn    uint8           // of the packet that came last
@@ -59,7 +58,7 @@ type Conn struct {
 
 // newConn returns a connection that nobody else knows of yet.
 func newConn(s *Stack, n network, r route, serial uint64) *Conn {
-	return &Conn{network: n, via: r.via, lane: r.lane, dscp: s.cfg.DSCP, serial: serial, alarm: mono.Never}
+	return &Conn{network: n, via: r.via, dscp: s.cfg.DSCP, serial: serial, alarm: mono.Never}
 }
 
 func (c *Conn) stack() *Stack { return c.via.stack }

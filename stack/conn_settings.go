@@ -20,7 +20,7 @@ func (s *Stack) tos() uint8 { return s.cfg.DSCP << dscpShift }
 
 // route is the way that the connection's packets take.
 func (c *Conn) route() route {
-	return route{via: c.via, lane: c.lane, ttl: c.ttl, tos: c.dscp << dscpShift, mayCut: c.mayCut}
+	return route{via: c.via, lane: c.via.lane(c.serial), ttl: c.ttl, tos: c.dscp << dscpShift, mayCut: c.mayCut}
 }
 
 // setIn is option for a value that must lie in a range; where it does not, the error is

@@ -50,6 +50,21 @@ func (c *counters) by(o *outbox) *shard {
 	return &senders[o.number%uint32(len(senders))]
 }
 
+// traffic is how much has gone over the device.
+func (c *counters) traffic() (t traffic) {
+	for i := range c.shards {
+		if i >= c.lanes && i < c.engines {
+			continue // of the loop
+		}
+		sh := &c.shards[i]
+		t.frames += atomic.LoadUint64(&sh.device.InFrames) + atomic.LoadUint64(&sh.device.OutFrames)
+		for f := range sh.ip {
+			t.octets += atomic.LoadUint64(&sh.ip[f].InOctets) + atomic.LoadUint64(&sh.ip[f].OutOctets)
+		}
+	}
+	return t
+}
+
 // rare is where those count that have neither: what happens seldom, or to one goroutine at
 // a time.
 func (c *counters) rare() *shard { return &c.shards[c.engines] }

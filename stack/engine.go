@@ -148,6 +148,9 @@ func (e *engine) batch(n int) (bytes int) {
 	}
 	e.flush(now)
 	add(&e.count.device.InFrames, n)
+	if !e.in.local {
+		e.s.watchTraffic(now)
+	}
 	return bytes
 }
 
@@ -180,7 +183,7 @@ func (c *Conn) deliver(e *engine, now mono.Time, ends tcp.Endpoints, i int) bool
 // receive is deliver, once it is known that the segment is for the connection, which is
 // locked.
 func (c *Conn) receive(e *engine, now mono.Time, i int) bool {
-	c.lane, c.dscpIn = e.lane, e.header.TOS>>dscpShift
+	c.dscpIn = e.header.TOS >> dscpShift
 	before := c.tcb.State()
 	e.seg.Block = e.blocks[i]
 	c.tcb.Segment(c.at(now), &e.seg)

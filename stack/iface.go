@@ -79,11 +79,18 @@ func (r *route) hopLimit() uint8 {
 	return r.via.stack.cfg.TTL
 }
 
-// routeTo is the way to dst. Which queue hardly matters before the first packet comes
-// back: hash spreads flows over them.
-func (s *Stack) routeTo(dst netip.Addr, hash uint64) route {
+// lane is the index of the queue for the flow with this number.
+func (i *iface) lane(flow uint64) uint16 {
+	if i.local {
+		return 0
+	}
+	return i.stack.lanes.of(flow)
+}
+
+// routeTo is the way to dst of a flow with this number.
+func (s *Stack) routeTo(dst netip.Addr, flow uint64) route {
 	if s.addrs.isLocal(dst) || dst.IsInterfaceLocalMulticast() {
 		return route{via: &s.loop}
 	}
-	return route{via: &s.device, lane: uint16(hash % uint64(len(s.device.queues)))}
+	return route{via: &s.device, lane: s.device.lane(flow)}
 }

@@ -152,7 +152,7 @@ func TestSeveralQueuesShareTheConnections(t *testing.T) {
 		wg.Wait()
 		lanes := make(map[uint16]bool)
 		for _, c := range conns {
-			lanes[c.lane] = true
+			lanes[c.route().lane] = true
 		}
 		if len(lanes) != 4 {
 			t.Errorf("%d of 4 queues were used", len(lanes))

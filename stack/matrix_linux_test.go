@@ -46,6 +46,7 @@ type wayOfTUN struct {
 	kernel, ours       []netip.Addr
 	bytesEachWay, each int
 	acknowledged       *acknowledged // nil: nobody waits for that
+	byLoad             bool          // not all queues are in use at any time
 }
 
 // open makes the TUN, the kernel's side of it and the stack.
@@ -62,7 +63,7 @@ func (w *wayOfTUN) open(t *testing.T) {
 		nets = append(nets, prefixes(fmt.Sprintf("fd79:%d::1/64", w.network))...)
 	}
 	nstest.IP(t, "link set "+name+" up")
-	var cfg Config
+	cfg := Config{SpreadAlways: !w.byLoad}
 	if w.acknowledged != nil {
 		cfg.Observe = w.acknowledged.observe
 	}

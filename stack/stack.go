@@ -47,6 +47,7 @@ type Stack struct {
 	epoch  time.Time
 	device iface
 	loop   iface // carries packets to our own addresses
+	lanes  lanes
 
 	conns      flowTable
 	listeners  portTable[*Listener]
@@ -100,6 +101,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.device.init(s, dev)
 	s.loop.init(s, pipe.NewLoop(pipe.Config{Names: [2]string{"lo"}, MTU: loopMTU, Caps: link.Caps{Checksum: true, USO: true}}))
 	s.loop.local = true
+	s.lanes.init(len(s.device.queues))
 	s.count.init(len(s.device.queues), len(s.loop.queues))
 	s.cfg.TCP.Tally = &s.count
 	s.sockets.init()
@@ -120,6 +122,7 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 	s.paths.init()
 	s.reassembly.init(s)
 	s.idents.init()
+	s.gatherLanes()
 	s.start()
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/a644562b/portico/internal/mono"
 	"github.com/a644562b/portico/internal/nstest"
 	"github.com/a644562b/portico/ip"
 	"github.com/a644562b/portico/link"
@@ -63,7 +64,7 @@ func (a *acknowledged) wait() {
 }
 
 // lanes are the queues of the connection as the judge saw them.
-func (s *steered) lanes() lanes {
+func (s *steered) lanes() flowQueues {
 	return s.w.judge.flow(s.ours.LocalAddr().(*net.TCPAddr).AddrPort(), s.ours.RemoteAddr().(*net.TCPAddr).AddrPort())
 }
 
@@ -90,8 +91,8 @@ func (s *steered) echo() {
 	}
 }
 
-func newSteered(t *testing.T, network, connections int) (all []*steered) {
-	w := &wayOfTUN{offload: tun.OffloadAuto, queues: 2, mtu: 1500, network: network, each: connections, acknowledged: newAcknowledged()}
+func newSteered(t *testing.T, network, connections int, byLoad bool) (all []*steered) {
+	w := &wayOfTUN{offload: tun.OffloadAuto, queues: 2, mtu: 1500, network: network, each: connections, acknowledged: newAcknowledged(), byLoad: byLoad}
 	w.open(t)
 	pairs := append(w.kernelDials(t, w.ours[0]), w.weDial(t, w.kernel[0])...)
 	if len(pairs) != 2*connections {
@@ -110,7 +111,7 @@ func newSteered(t *testing.T, network, connections int) (all []*steered) {
 func TestAFlowIsAnsweredOnTheQueueThatItComesBy(t *testing.T) {
 	nstest.Require(t)
 	used := map[int]int{}
-	for _, s := range newSteered(t, 101, 16) {
+	for _, s := range newSteered(t, 101, 16, false) {
 		// The kernel answers a packet before it notes the queue that it came by: it is the second
 		// from which a flow that we have opened stays on its queue.
 		s.echo()
@@ -128,9 +129,11 @@ func TestAFlowIsAnsweredOnTheQueueThatItComesBy(t *testing.T) {
 	}
 }
 
-func TestAFlowMovesToTheQueueThatItWasLastWrittenOn(t *testing.T) {
+// TestAFlowComesBackToItsQueue: the kernel sends by the queue that it was last written to, and
+// we write to that of the connection, by whichever queue it is that something comes.
+func TestAFlowComesBackToItsQueue(t *testing.T) {
 	nstest.Require(t)
-	for _, s := range newSteered(t, 102, 2) {
+	for _, s := range newSteered(t, 102, 2, false) {
 		s.echo()
 		for range 3 {
 			s.w.acknowledged.wait()
@@ -147,11 +150,54 @@ func TestAFlowMovesToTheQueueThatItWasLastWrittenOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.echo()
-			if l := s.lanes(); l.in != other || l.out != other {
+			if l := s.lanes(); l.in != other || l.out != before.out {
 				t.Fatalf("connection of %v, moved to queue %d: in by %d, out by %d", s.ours.RemoteAddr(), other, l.in, l.out)
+			}
+			s.w.acknowledged.wait()
+			s.echo()
+			if l := s.lanes(); l.in != before.out || l.out != before.out {
+				t.Fatalf("connection of %v, after an answer on queue %d: in by %d, out by %d", s.ours.RemoteAddr(), before.out, l.in, l.out)
 			}
 		}
 	}
+}
+
+// TestFlowsShareTheFirstQueueUntilMuchDataMoves: then they spread over both, and gather again,
+// as the kernel sees it.
+func TestFlowsShareTheFirstQueueUntilMuchDataMoves(t *testing.T) {
+	nstest.Require(t)
+	all := newSteered(t, 104, 4, true)
+	all[0].w.stack.lanes.due.Store(int64(mono.Never)) // the test decides, and not the traffic
+	spread := func(n uint32) {
+		for _, s := range all {
+			s.w.acknowledged.wait()
+		}
+		if !all[0].w.stack.spreadLanes(n) {
+			t.Fatalf("no spread over %d queues", n)
+		}
+		used := map[int]int{}
+		for _, s := range all {
+			s.echo() // by which it moves
+			s.w.acknowledged.wait()
+			s.forget()
+			s.echo()
+			if l := s.lanes(); l.in != l.out || len(l.all) != 1 {
+				t.Fatalf("%d queues, connection of %v: in by %d, out by %d, used %v", n, s.ours.RemoteAddr(), l.in, l.out, l.all)
+			}
+			used[s.lanes().in]++
+		}
+		if len(used) != int(n) || used[0] != len(all)/int(n) {
+			t.Errorf("connections by queue, with %d in use: %v", n, used)
+		}
+	}
+	for _, s := range all {
+		if l := s.lanes(); l.in != 0 || l.out != 0 || len(l.all) != 1 {
+			t.Errorf("at first, connection of %v: in by %d, out by %d, used %v", s.ours.RemoteAddr(), l.in, l.out, l.all)
+		}
+	}
+	spread(2)
+	spread(1)
+	spread(2)
 }
 
 // Two queues take in the segments of two connections at once; none may be mixed up with the

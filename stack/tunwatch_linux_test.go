@@ -20,6 +20,8 @@ type watched struct {
 	judge *judge
 }
 
+func (w watched) Spread(n int) error { return link.Spread(w.Device, n) }
+
 func (w watched) Queues() []link.Queue {
 	queues := append([]link.Queue(nil), w.Device.Queues()...)
 	for i, q := range queues {
@@ -58,14 +60,14 @@ type judge struct {
 	mu     sync.Mutex
 	broken string         // the first rule that was broken
 	supers map[string]int // super-segments by direction
-	queues map[flowID]*lanes
+	queues map[flowID]*flowQueues
 }
 
 // flowID is a TCP connection: our end and the kernel's.
 type flowID struct{ ours, kernel netip.AddrPort }
 
-// lanes are the queues that a flow was seen on last, and all that it was seen on.
-type lanes struct {
+// flowQueues are the queues that a flow was seen on last, and all that it was seen on.
+type flowQueues struct {
 	in, out int
 	all     map[int]bool
 	// lastOut is a copy of our last segment without data.
@@ -73,7 +75,7 @@ type lanes struct {
 }
 
 func newJudge(mtu int, offload bool) *judge {
-	return &judge{mtu: mtu, offload: offload, supers: map[string]int{}, queues: map[flowID]*lanes{}}
+	return &judge{mtu: mtu, offload: offload, supers: map[string]int{}, queues: map[flowID]*flowQueues{}}
 }
 
 func (j *judge) see(queue int, way string, f *link.Frame) {
@@ -124,7 +126,7 @@ func (j *judge) follow(queue int, way string, f *link.Frame) {
 	}
 	l := j.queues[id]
 	if l == nil {
-		l = &lanes{in: -1, out: -1, all: map[int]bool{}}
+		l = &flowQueues{in: -1, out: -1, all: map[int]bool{}}
 		j.queues[id] = l
 	}
 	l.all[queue] = true
@@ -139,12 +141,12 @@ func (j *judge) follow(queue int, way string, f *link.Frame) {
 }
 
 // flow is what is known of a connection by now.
-func (j *judge) flow(ours, kernel netip.AddrPort) lanes {
+func (j *judge) flow(ours, kernel netip.AddrPort) flowQueues {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	l := j.queues[flowID{ours, kernel}]
 	if l == nil {
-		return lanes{in: -1, out: -1}
+		return flowQueues{in: -1, out: -1}
 	}
 	seen := *l
 	seen.all = maps.Clone(l.all)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/a644562b/portico/cmd/portico/internal/host"
@@ -76,7 +77,7 @@ type netFlags struct {
 	addrs    *prefixes
 	hosts    *prefixes
 	mtu      int
-	queues   int
+	queues   string
 	offloads string
 	pcap     string
 }
@@ -92,7 +93,7 @@ func addNetFlags(cmd *cobra.Command, name string, n int) *netFlags {
 	fl.Var(f.addrs, "addr", "portico's own address with its prefix length; repeat for more")
 	fl.Var(f.hosts, "host-addr", "the host's address on its side of the TUN; repeat for more; none: leave the host's side alone")
 	fl.IntVar(&f.mtu, "mtu", tun.DefaultMTU, "largest packet in `bytes`")
-	fl.IntVar(&f.queues, "queues", 1, "`number` of queues of the TUN: more spread flows over cores")
+	fl.StringVar(&f.queues, "queues", "auto", "`number` of queues of the TUN that connections are spread over, each read on a core of its own;\nauto: one, and up to four while much data moves")
 	fl.StringVar(&f.offloads, "offload", "auto", "super-segments across the TUN: auto, on or off")
 	fl.StringVar(&f.pcap, "pcap", "", "write every packet to `file` (pcapng)")
 	return f
@@ -105,7 +106,7 @@ func (f *netFlags) config(cmd *cobra.Command) (node.Config, error) {
 		f.hosts.keep4()
 	}
 	cfg := node.Config{
-		TUN: f.tun, Addrs: f.addrs.list, HostAddrs: f.hosts.list, MTU: f.mtu, Queues: f.queues,
+		TUN: f.tun, Addrs: f.addrs.list, HostAddrs: f.hosts.list, MTU: f.mtu,
 	}
 	modes := map[string]tun.OffloadMode{"auto": tun.OffloadAuto, "on": tun.OffloadOn, "off": tun.OffloadOff}
 	mode, ok := modes[f.offloads]
@@ -119,10 +120,20 @@ func (f *netFlags) config(cmd *cobra.Command) (node.Config, error) {
 	if f.mtu < tun.MinMTU || f.mtu > tun.MaxMTU {
 		return cfg, usagef(cmd, "--mtu %d is out of range: choose %d to %d", f.mtu, tun.MinMTU, tun.MaxMTU)
 	}
-	if f.queues < 1 || f.queues > tun.MaxQueues {
-		return cfg, usagef(cmd, "--queues %d is out of range: choose 1 to %d", f.queues, tun.MaxQueues)
+	if cfg.Queues, cfg.SpreadAlways, ok = parseQueues(f.queues); !ok {
+		return cfg, usagef(cmd, "--queues %s is out of range: choose auto, or 1 to %d", f.queues, tun.MaxQueues)
 	}
 	return cfg, f.check(cmd)
+}
+
+// parseQueues returns how many queues the TUN is to have, and whether all are in use at any
+// time.
+func parseQueues(text string) (n int, always, ok bool) {
+	if text == "auto" {
+		return tun.AutoQueues(), false, true
+	}
+	n, err := strconv.Atoi(text)
+	return n, true, err == nil && n >= 1 && n <= tun.MaxQueues
 }
 
 // minMTU6 is the least MTU of a link that carries IPv6 (RFC 8200, section 5).

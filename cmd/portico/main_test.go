@@ -71,6 +71,7 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"up --mtu x", "--mtu"},
 		{"up --queues 0", "--queues 0 is out of range"},
 		{"up --queues 1000", "out of range"},
+		{"up --queues many", "--queues many is out of range: choose auto, or 1 to 256"},
 		{"up --offload perhaps", "none of auto, on, off"},
 		{"up --serve http", "service=address:port"},
 		{"up --serve gopher=:70", `no service is called "gopher"`},

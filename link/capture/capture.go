@@ -105,6 +105,9 @@ func Wrap(dev link.Device, cfg Config) (*Device, error) {
 // Queues implements link.Device.
 func (d *Device) Queues() []link.Queue { return d.queues }
 
+// Spread implements link.Spreader where the wrapped device does.
+func (d *Device) Spread(n int) error { return link.Spread(d.Device, n) }
+
 // Close implements link.Device: it closes the captured device, and writes the rest of
 // the file. An error of the file is not returned, see Err.
 func (d *Device) Close() error {

@@ -64,6 +64,9 @@ func Wrap(dev link.Device, out, in Config) (*Device, error) {
 // Queues implements link.Device.
 func (d *Device) Queues() []link.Queue { return d.queues }
 
+// Spread implements link.Spreader where the wrapped device does.
+func (d *Device) Spread(n int) error { return link.Spread(d.Device, n) }
+
 // Close implements link.Device: it closes the wrapped device. Packets that are still
 // on their way are dropped. When it returns no goroutine and no timer is left.
 func (d *Device) Close() error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/a644562b/portico/link"
@@ -24,6 +25,9 @@ type Device struct {
 	closed atomic.Bool
 	// more are files besides wg's that go with the device.
 	more []io.Closer
+	// attached is how many of the queues the kernel sends by, guarded by spreading.
+	attached  int
+	spreading sync.Mutex
 	// watched is closed when the watcher of wg's events has ended.
 	watched chan struct{}
 }

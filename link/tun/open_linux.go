@@ -85,28 +85,6 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 	return d, nil
 }
 
-// addQueues opens the queues behind the first and wraps all.
-func (d *Device) addQueues(n int, flags uint16) error {
-	files := []*os.File{d.wg.File()}
-	for len(files) < n {
-		f, err := attach(clonePath, d.name, flags)
-		if err != nil {
-			return fmt.Errorf("queue %d: %w", len(files)+1, err)
-		}
-		files = append(files, f)
-		d.more = append(d.more, f)
-	}
-	for _, f := range files {
-		// Not Fd, which would make the file blocking.
-		raw, err := f.SyscallConn()
-		if err != nil {
-			return fmt.Errorf("tun: %s: %w", d.name, err)
-		}
-		d.queues = append(d.queues, newQueue(d, raw))
-	}
-	return nil
-}
-
 // attach opens the TUN driver at path and attaches the file to the interface name.
 func attach(path, name string, flags uint16) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

@@ -15,6 +15,7 @@ package tun
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 )
 
 // Bounds of Config.MTU in bytes. IPv4 wants 576 (RFC 791, section 3.1: what every
@@ -28,6 +29,16 @@ const (
 
 // MaxQueues is the largest Config.Queues; Linux knows no more on one TUN.
 const MaxQueues = 256
+
+// AutoQueues is a Config.Queues for a stack that uses several queues when it has use for them
+// (stack.Config.SpreadAlways tells): one for each processor that Go may use, 4 at most. It is
+// 1 where a TUN has no more.
+func AutoQueues() int {
+	if runtime.GOOS != "linux" {
+		return 1
+	}
+	return min(runtime.GOMAXPROCS(0), 4)
+}
 
 // OffloadMode says whether super-segments and unfinished checksums may cross the
 // border between the kernel and this process.

@@ -29,6 +29,8 @@ type Config struct {
 	// MTU in bytes, Queues and Offload are as in tun.Config.
 	MTU, Queues int
 	Offload     tun.OffloadMode
+	// SpreadAlways is as in stack.Config.
+	SpreadAlways bool
 	// Capture gets every packet as pcapng, with what it did to its connection as the
 	// comment; nil for none. It is not closed.
 	Capture io.Writer
@@ -87,7 +89,7 @@ func OpenOn(dev link.Device, cfg Config) (*Node, error) {
 		}
 		dev = tap
 	}
-	sc := stack.Config{Addrs: cfg.Addrs, DNS: cfg.DNS, TCP: cfg.TCP, TTL: cfg.TTL, DSCP: cfg.DSCP, Observe: n.observe, Logger: cfg.Logger}
+	sc := stack.Config{Addrs: cfg.Addrs, DNS: cfg.DNS, TCP: cfg.TCP, TTL: cfg.TTL, DSCP: cfg.DSCP, SpreadAlways: cfg.SpreadAlways, Observe: n.observe, Logger: cfg.Logger}
 	if cfg.KeepAlive > 0 {
 		sc.KeepAlive = tcp.KeepAlive{Enable: true, Idle: cfg.KeepAlive, Interval: cfg.KeepAlive, Count: keepAliveCount}
 	}

@@ -28,6 +28,7 @@ type settings struct {
 	addr         netip.Prefix
 	tcp          tcp.Params
 	debug, trace string
+	spread       bool
 }
 
 func parse() (settings, error) {
@@ -36,7 +37,8 @@ func parse() (settings, error) {
 	flag.StringVar(&s.dev.Name, "tun", "tun0", "`name` of the TUN to make")
 	flag.StringVar(&addr, "addr", "10.77.0.2/24", "own address with prefix length")
 	flag.IntVar(&s.dev.MTU, "mtu", tun.DefaultMTU, "MTU, must match the kernel's side")
-	flag.IntVar(&s.dev.Queues, "queues", 1, "TUN queues")
+	flag.IntVar(&s.dev.Queues, "queues", tun.AutoQueues(), "TUN queues")
+	flag.BoolVar(&s.spread, "spread", false, "use all queues at any time")
 	flag.StringVar(&offload, "offload", "auto", "super-segments across the TUN: auto | on | off")
 	flag.StringVar(&cc, "cc", "cubic", "congestion control: cubic | newreno")
 	flag.BoolVar(&s.tcp.Pacing, "pacing", false, "spread what is sent over the round trip")
@@ -74,7 +76,7 @@ func main() {
 }
 
 func run(s settings) (err error) {
-	cfg := stack.Config{Addrs: []netip.Prefix{s.addr}, TCP: s.tcp, Logger: slog.Default()}
+	cfg := stack.Config{Addrs: []netip.Prefix{s.addr}, TCP: s.tcp, Logger: slog.Default(), SpreadAlways: s.spread}
 	if s.trace != "" {
 		t, err := newTrace(s.trace)
 		if err != nil {

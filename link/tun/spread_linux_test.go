@@ -1,0 +1,84 @@
+package tun
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/a644562b/portico/link"
+)
+
+// TestTheKernelSendsByTheQueuesThatAreInUse: by the first alone, and by all again; what is
+// written to a queue that is not in use arrives all the same.
+func TestTheKernelSendsByTheQueuesThatAreInUse(t *testing.T) {
+	h := newHost(t, Config{Queues: 3})
+	f := h.flow(4, 6000)
+	socket := h.udpSocket(f)
+	// roundTrip sends from queue out, and wants the answer on queue in.
+	roundTrip := func(out, in int) {
+		t.Helper()
+		h.write(h.Queues()[out], link.Frame{Data: udpPacket(t, f, []byte("there"))})
+		if got := h.receive(socket); got != "there" {
+			t.Fatalf("queue %d: received %q", out, got)
+		}
+		socket.Write([]byte("and back"))
+		if got := string(checkedPartial(t, h.read(h.Queues()[in], f))); got != "and back" {
+			t.Fatalf("queue %d: read %q", in, got)
+		}
+	}
+	roundTrip(2, 2)
+	for range 3 {
+		for n := 1; n <= 3; n++ {
+			if err := h.Spread(n); err != nil {
+				t.Fatal(err)
+			}
+			for i := range n {
+				roundTrip(i, i)
+			}
+			if n == 1 {
+				roundTrip(1, 0)
+				roundTrip(2, 0)
+			}
+		}
+	}
+}
+
+// TestNewFlowsComeByTheFirstQueueAlone: the kernel has no other to choose.
+func TestNewFlowsComeByTheFirstQueueAlone(t *testing.T) {
+	h := newHost(t, Config{Queues: 2})
+	if err := h.Spread(1); err != nil {
+		t.Fatal(err)
+	}
+	f := h.flow(4, 7000)
+	for i := range 40 {
+		f.remote = netip.AddrPortFrom(f.remote.Addr(), uint16(7000+i))
+		h.udpSocket(f).Write([]byte("x"))
+		h.read(h.Queues()[0], f)
+	}
+}
+
+func TestSpreadIsWithinTheQueues(t *testing.T) {
+	h := newHost(t, Config{Queues: 2})
+	for n, want := range map[int]string{
+		0: "tun: " + h.Name() + ": 0 queues are out of range: choose 1 to 2",
+		3: "tun: " + h.Name() + ": 3 queues are out of range: choose 1 to 2",
+	} {
+		if err := h.Spread(n); err == nil || err.Error() != want {
+			t.Errorf("Spread(%d) = %v, want %q", n, err, want)
+		}
+	}
+}
+
+// TestATUNOfOneQueueSpreadsOverOne: it was not made for more, and has nothing to do.
+func TestATUNOfOneQueueSpreadsOverOne(t *testing.T) {
+	if err := newHost(t, Config{}).Spread(1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSpreadAfterCloseIsErrClosed(t *testing.T) {
+	h := newHost(t, Config{Queues: 2})
+	h.Close()
+	if err := h.Spread(1); err != link.ErrClosed {
+		t.Errorf("Spread = %v, want ErrClosed", err)
+	}
+}

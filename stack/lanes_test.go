@@ -1,0 +1,170 @@
+package stack
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/a644562b/portico/internal/mono"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/link/impair"
+	"github.com/a644562b/portico/link/pipe"
+)
+
+// spreadable is a device that notes what it is told of its queues.
+type spreadable struct {
+	link.Device
+	mu   sync.Mutex
+	told []int
+	err  error
+}
+
+func (d *spreadable) Spread(n int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, n)
+	return d.err
+}
+
+// wantTold verifies what the device has been told up to now.
+func (d *spreadable) wantTold(t *testing.T, when string, want ...int) {
+	t.Helper()
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Equal(d.told, want) {
+		t.Errorf("%s: the device was told to use %v queues, want %v", when, d.told, want)
+	}
+}
+
+// withLanes runs a test in virtual time with a server on a device of two queues, by which at
+// most rate bits a second come in. Both ends discard what they are sent.
+func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(client *Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pipe.New(pipe.Config{Queues: 2})
+		slow, err := impair.Wrap(a, impair.Config{Rate: rate, Delay: time.Millisecond}, impair.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Device = b
+		h := newHostsOn(t, slow, d, clientConfig(), cfg)
+		defer h.close()
+		client, server := h.connect(t)
+		go io.Copy(io.Discard, server)
+		f(client)
+		client.Close()
+		server.Close()
+	})
+}
+
+// send sends for so long in virtual time, pieces of size bytes with a pause behind each.
+func send(t *testing.T, c *Conn, long time.Duration, size int, pause time.Duration) {
+	t.Helper()
+	piece := bytes.Repeat([]byte("x"), size)
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		if _, err := c.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		if pause > 0 {
+			<-time.After(pause)
+		}
+	}
+}
+
+func TestAllQueuesAreInUseWhileMuchDataMoves(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, d, serverConfig(), func(c *Conn) {
+		d.wantTold(t, "at first", 1)
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 200 ms of 2 Gbit/s", 1, 2)
+		send(t, c, 150*time.Millisecond, 64, 10*time.Millisecond)
+		d.wantTold(t, "in a lull", 1, 2)
+		send(t, c, 150*time.Millisecond, 64, 10*time.Millisecond)
+		d.wantTold(t, "after some lull", 1, 2, 1)
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after more data", 1, 2, 1, 2)
+	})
+}
+
+func TestOneQueueCarriesWhatIsNotMuch(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 500e6, d, serverConfig(), func(c *Conn) {
+		send(t, c, 500*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 500 Mbit/s", 1)
+	})
+}
+
+func TestSpreadAlwaysLeavesTheDeviceAlone(t *testing.T) {
+	d := new(spreadable)
+	cfg := serverConfig()
+	cfg.SpreadAlways = true
+	withLanes(t, 2e9, d, cfg, func(c *Conn) {
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 2 Gbit/s")
+	})
+}
+
+// TestADeviceThatDoesNotSpread is told so once, and all of its queues are in use.
+func TestADeviceThatDoesNotSpread(t *testing.T) {
+	var log bytes.Buffer
+	d := &spreadable{err: errors.New("no")}
+	cfg := serverConfig()
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	withLanes(t, 2e9, d, cfg, func(c *Conn) {
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 2 Gbit/s", 1)
+	})
+	if n := strings.Count(log.String(), "the queues of the device stay as they are"); n != 1 {
+		t.Errorf("%d warnings in the log, want 1:\n%s", n, &log)
+	}
+}
+
+func TestConnectionsTakeTurnsOnTheQueues(t *testing.T) {
+	var l lanes
+	l.init(3)
+	var got []uint16
+	for serial := range uint64(6) {
+		got = append(got, l.of(serial))
+	}
+	if want := []uint16{0, 1, 2, 0, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("queues %v, want %v", got, want)
+	}
+}
+
+// TestTrafficWatch looks at traffic every 10 ms.
+func TestTrafficWatch(t *testing.T) {
+	const gbit = 1e9 / 8 / 100 // in 10 ms
+	large, small := traffic{frames: 100, octets: 2 * gbit}, traffic{frames: 2000, octets: 2000 * 999}
+	for _, test := range []struct {
+		name  string
+		steps []traffic
+		want  []bool
+	}{
+		{"much data", []traffic{large, large, large, large}, []bool{false, false, true, true}},
+		{"a break starts the count anew", []traffic{large, large, {}, large, large, large}, []bool{false, false, false, false, false, true}},
+		{"small frames", []traffic{small, small, small, small}, []bool{false, false, false, false}},
+		{"too slow", slices.Repeat([]traffic{{frames: 10, octets: gbit - 1}}, 4), []bool{false, false, false, false}},
+		{"just enough", slices.Repeat([]traffic{{frames: gbit / 1000, octets: gbit}}, 3), []bool{false, false, true}},
+		{"it lasts for 200 ms", slices.Concat(slices.Repeat([]traffic{large}, 3), slices.Repeat([]traffic{small}, 21)),
+			slices.Concat([]bool{false, false}, slices.Repeat([]bool{true}, 20), []bool{false, false})},
+	} {
+		var w trafficWatch
+		var got []bool
+		var sum traffic
+		for i, s := range test.steps {
+			sum.frames, sum.octets = sum.frames+s.frames, sum.octets+s.octets
+			got = append(got, w.bulk(mono.Time(0).Add(time.Duration(i+1)*lookEvery), sum))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
