@@ -58,7 +58,8 @@ type Offload struct {
 	ChecksumStart, ChecksumOffset uint16
 }
 
-// Frame is one IP packet or one super-segment.
+// Frame is one IP packet or one super-segment. A reader does not see who made the
+// latter: the sender's host, one on the way, or the device that was read.
 type Frame struct {
 	// Data is the packet, from its IP header on. For Read the caller provides the
 	// memory (MaxFrame bytes are always enough) and the device shortens Data to

@@ -19,8 +19,9 @@ var protocols = []string{"tcp", "udp", "ip"}
 // what they know. They are leaves all the same: nothing above but that, and no
 // cycle.
 var mayImportUp = map[string][]string{
-	// Cuts frames, and a frame is link's.
+	// Cut and join frames, and a frame is link's.
 	"internal/gso": {"link"},
+	"internal/gro": {"link"},
 	// Simulates hosts, and their protocol is the real one.
 	"internal/sim":        {"tcp"},
 	"internal/sim/device": {"link"},

@@ -66,7 +66,7 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 	d := newDevice(wg, name, cfg)
 	ctl, err := newControl(wg.File())
 	if err == nil {
-		err = d.addQueues(cfg.Queues, flags)
+		err = d.addQueues(cfg, flags)
 	}
 	if err == nil {
 		err = d.setOffloads(ctl, cfg.Offload)

@@ -11,9 +11,9 @@ import (
 var _ link.Spreader = (*Device)(nil)
 
 // addQueues opens the queues behind the first and wraps all.
-func (d *Device) addQueues(n int, flags uint16) error {
+func (d *Device) addQueues(cfg Config, flags uint16) error {
 	files := []*os.File{d.wg.File()}
-	for len(files) < n {
+	for len(files) < cfg.Queues {
 		f, err := attach(clonePath, d.name, flags)
 		if err != nil {
 			return fmt.Errorf("queue %d: %w", len(files)+1, err)
@@ -27,7 +27,9 @@ func (d *Device) addQueues(n int, flags uint16) error {
 		if err != nil {
 			return fmt.Errorf("tun: %s: %w", d.name, err)
 		}
-		d.queues = append(d.queues, newQueue(d, raw))
+		q := newQueue(d, raw)
+		q.joins = cfg.Offload != OffloadOff
+		d.queues = append(d.queues, q)
 	}
 	d.attached = len(d.queues)
 	return nil

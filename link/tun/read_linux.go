@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/a644562b/portico/internal/gro"
 	"github.com/a644562b/portico/link"
 	"golang.org/x/sys/unix"
 )
@@ -16,19 +17,26 @@ type queue struct {
 	raw syscall.RawConn
 	// writev is unix.Writev; tests put a kernel in its place that refuses offloads.
 	writev func(fd int, iov [][]byte) (int, error)
+	// joins: TCP segments that follow one another become one frame (package gro).
+	joins bool
 
 	hdr    vnetHdr
 	spare  [1]byte
-	iov    [3][]byte
+	iov    [5][]byte
 	frames []link.Frame
-	n      int
+	n      int       // frames filled
+	train  gro.Train // the last of them, where segments that follow may join it
 	err    error
 	fillFn func(fd uintptr) bool
 }
 
+// maxReads is how many packets one Read takes at most, however few frames they are joined
+// to: of an Ethernet's, fewer than the engine takes in before it answers.
+const maxReads = 128
+
 func newQueue(d *Device, raw syscall.RawConn) *queue {
 	q := &queue{dev: d, raw: raw, writev: unix.Writev}
-	q.iov[0], q.iov[2] = q.hdr[:], q.spare[:]
+	q.iov[0] = q.hdr[:]
 	q.fillFn = q.fill
 	return q
 }
@@ -40,7 +48,9 @@ func (q *queue) Read(frames []link.Frame) (int, error) {
 	}
 	q.frames, q.n, q.err = frames, 0, nil
 	err := q.raw.Read(q.fillFn)
-	q.frames, q.iov[1] = nil, nil
+	q.train.Finish()
+	q.frames = nil
+	clear(q.iov[1:])
 	if q.n > 0 {
 		return q.n, nil // an error is still there for the next Read
 	}
@@ -50,48 +60,89 @@ func (q *queue) Read(frames []link.Frame) (int, error) {
 	return 0, q.fail("read", err)
 }
 
-// fill reads frames until there are no more or no room; false when there was none
+// fill reads packets until there are no more or no room; false when there was none
 // and the netpoller shall wait.
 func (q *queue) fill(fd uintptr) bool {
-	for q.n < len(q.frames) {
-		switch ok, err := q.readFrame(int(fd), &q.frames[q.n]); {
+	for reads := 0; q.n < len(q.frames) && (reads < maxReads || q.n == 0); reads++ {
+		switch err := q.readPacket(int(fd), &q.frames[q.n]); {
 		case err == unix.EAGAIN:
 			return q.n > 0
 		case err == unix.EINTR:
 		case err != nil:
 			q.err = err
 			return true
-		case ok:
-			q.n++
 		}
 	}
 	return true
 }
 
-// readFrame reads one frame; false when it was one to drop. The kernel cuts what
-// does not fit without a word, so one byte more than the frame has room for is
-// offered: when it is taken, the frame was too long.
-func (q *queue) readFrame(fd int, f *link.Frame) (bool, error) {
-	q.iov[1] = f.Data
-	n, err := unix.Readv(fd, q.iov[:])
+// readPacket reads one packet, which fills frame f or lengthens the one before it, unless
+// it is one to drop.
+func (q *queue) readPacket(fd int, f *link.Frame) error {
+	header, room := q.train.Next()
+	if header+len(room) > len(f.Data) {
+		header, room = 0, nil
+	}
+	n, err := unix.Readv(fd, q.offer(f.Data, header, room))
 	if err != nil {
-		return false, err
+		return err
 	}
-	if n -= vnetHdrLen; n > len(f.Data) {
+	switch n -= vnetHdrLen; {
+	case n > len(f.Data):
 		q.dev.stats.readTooLong.Add(1)
-		return false, nil
-	}
-	if n <= 0 {
+	case n <= 0:
 		q.dev.stats.readMalformed.Add(1)
-		return false, nil
+	case n > header && q.join(f.Data[:n], header, room):
+	default:
+		q.take(f, n)
 	}
+	return nil
+}
+
+// offer is the memory that a packet is read into, data, which is that of its frame.
+// Where a segment may come that continues the train in hand, its headers go there and its
+// payload at once to where it belongs, into room; what is longer goes on in data where it
+// stands if it is something else.
+//
+//	data:   | headers |         | the rest |
+//	train:  … payload | payload |
+//
+// The kernel cuts what does not fit without a word, so one byte more than there is room
+// for is offered: when it is taken, the packet was too long.
+func (q *queue) offer(data []byte, header int, room []byte) [][]byte {
+	if room == nil {
+		return append(q.iov[:1], data, q.spare[:])
+	}
+	return append(q.iov[:1], data[:header], room, data[header+len(room):], q.spare[:])
+}
+
+// join reports whether the packet that was read by offer continues the train. Otherwise
+// packet holds all of it afterwards.
+func (q *queue) join(packet []byte, header int, room []byte) bool {
+	if payload := len(packet) - header; payload <= len(room) {
+		o, ok := q.hdr.decode(packet)
+		if ok && q.train.Append(packet[:header], payload, o) {
+			return true
+		}
+	}
+	copy(packet[header:], room)
+	return false
+}
+
+// take fills frame f with the packet of n bytes that lies in it.
+func (q *queue) take(f *link.Frame, n int) {
 	o, ok := q.hdr.decode(f.Data[:n])
 	if !ok {
 		q.dev.stats.readMalformed.Add(1)
-		return false, nil
+		return
 	}
-	f.Data, f.Payload, f.Offload = f.Data[:n], nil, o
-	return true, nil
+	memory := f.Data
+	f.Data, f.Payload, f.Offload = memory[:n], nil, o
+	q.n++
+	if q.joins {
+		q.train.Finish()
+		q.train.Start(f, memory)
+	}
 }
 
 // fail turns the error of a read or a write into what the caller gets. An interface

@@ -4,12 +4,14 @@
 // the frames themselves are read and written raw, each with the 10-byte
 // virtio_net_hdr that carries its offload state (Virtual I/O Device 1.2, section
 // 5.1.6), so that 64 KiB of TCP cross the border in one system call; each queue
-// of the device is a queue of the TUN. On the other systems frames go through
-// wireguard's Device, one plain packet at a time, without offloads.
+// of the device is a queue of the TUN. TCP segments that the kernel did not join are
+// joined as they are read (package gro). On the other systems frames go through
+// wireguard's Device, one plain packet at a time, without offloads: a Read of its
+// yields one packet and then waits, so there is never a second one to join.
 //
 // The package does not configure addresses or routes and does not bring the
 // interface up: whoever owns the host does that. It looks into a frame only as
-// far as the offload state needs it.
+// far as the offload state and joining need it.
 package tun
 
 import (
@@ -46,13 +48,14 @@ type OffloadMode uint8
 
 const (
 	// OffloadAuto uses what the kernel takes. What it refuses, at Open or later, is
-	// done in software from then on.
+	// done in software from then on; and on Linux TCP segments that come in the size of
+	// the MTU are joined in software to super-segments.
 	OffloadAuto OffloadMode = iota
 	// OffloadOn is OffloadAuto, but Open fails where the kernel refuses TCP
 	// super-segments or there are no offloads at all.
 	OffloadOn
 	// OffloadOff moves packets of at most the MTU with complete checksums only, both
-	// ways.
+	// ways. Nothing is joined.
 	OffloadOff
 )
 
