@@ -9,6 +9,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // ErrClosed is returned by calls on a closed Device.
@@ -101,6 +102,18 @@ type Queue interface {
 	// does not change or keep the frames' memory. The error says why the frame after
 	// the last one could not be sent; ErrClosed after Close.
 	Write(frames []Frame) (int, error)
+}
+
+// SharedQueue is a Queue that several goroutines read in turn: one that waits for frames, and
+// whoever else would rather take in what is there than wait for that one. What they read
+// under the same lock comes in order.
+type SharedQueue interface {
+	Queue
+	// ReadShared is Read with l locked whenever it reads, and not while it waits. When it returns
+	// frames l is locked, else it is not.
+	ReadShared(l sync.Locker, frames []Frame) (int, error)
+	// Poll reads what is there, and does not wait. The caller holds the lock.
+	Poll(frames []Frame) int
 }
 
 // Caps are the offloads that the far side of a device takes off a writer's hands.

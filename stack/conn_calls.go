@@ -133,8 +133,15 @@ func (c *Conn) write(b []byte) (done int, err error) {
 			return done, systemError("write", err)
 		}
 		if n == 0 {
-			c.extras().canWrite.Wait()
+			c.awaitRoom()
 		}
+	}
+}
+
+// awaitRoom waits until there may be room in the send buffer.
+func (c *Conn) awaitRoom() {
+	if !c.help() {
+		c.extras().canWrite.Wait()
 	}
 }
 

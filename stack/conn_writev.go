@@ -40,7 +40,7 @@ func (c *Conn) writeBuffers(v *net.Buffers) (done int64, err error) {
 			return done, systemError("writev", err)
 		}
 		if n == 0 {
-			c.extras().canWrite.Wait()
+			c.awaitRoom()
 		}
 	}
 }

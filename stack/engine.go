@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"runtime"
+	"sync"
 
 	"github.com/a644562b/portico/internal/buffer"
 	"github.com/a644562b/portico/internal/mono"
@@ -28,12 +29,16 @@ const (
 
 // engine reads one queue of a device: parses, finds the connection, lets it process the
 // segment, and after the batch asks every connection that was touched, once, what it
-// wants to send and whom to wake.
+// wants to send and whom to wake. Its own goroutine does so, and writers that help.
 type engine struct {
 	s     *Stack
 	in    *iface
 	lane  uint16
 	queue link.Queue
+	// shared is queue where writers may help, else nil. turn is held by whoever takes in a
+	// batch: all below is theirs.
+	shared link.SharedQueue
+	turn   sync.Mutex
 
 	count  *shard // where it counts
 	frames []link.Frame
@@ -41,6 +46,7 @@ type engine struct {
 	few    int             // batches in a row that needed few of them
 	// touched are the connections that wait for settle.
 	touched []*Conn
+	at      mono.Time // when the batch came
 	// readable: some connection of the batch has something to read.
 	readable bool
 
@@ -64,6 +70,7 @@ func newEngine(s *Stack, in *iface, lane int) *engine {
 	e.count = s.count.of(in, lane)
 	e.box.count = e.count
 	e.resize(minFrames)
+	e.shared, _ = e.queue.(link.SharedQueue)
 	return e
 }
 
@@ -104,9 +111,8 @@ func (e *engine) fit(n, size int) {
 // run is the engine's goroutine. It ends when the device is closed; when the device
 // fails, so does the stack.
 func (e *engine) run() {
-	defer e.s.running.Done()
 	for {
-		n, err := e.queue.Read(e.frames)
+		n, err := e.read()
 		if err != nil {
 			if errors.Is(err, link.ErrClosed) {
 				err = errors.New("the device was closed")
@@ -115,18 +121,57 @@ func (e *engine) run() {
 			break
 		}
 		e.fit(n, e.batch(n))
-		e.yield()
+		at, readable := e.at, e.readable
+		e.turn.Unlock()
+		if !e.in.local {
+			e.s.watchTraffic(at)
+		}
+		yield(readable)
 	}
+	e.turn.Lock()
 	e.resize(0)
+	e.turn.Unlock()
+}
+
+// read waits for a batch, for which it is the engine's turn then.
+func (e *engine) read() (int, error) {
+	if e.shared != nil {
+		return e.shared.ReadShared(&e.turn, e.frames)
+	}
+	n, err := e.queue.Read(e.frames)
+	if err == nil {
+		e.turn.Lock()
+	}
+	return n, err
+}
+
+// help takes in what has come by the connection's queue, on the goroutine of a Write that
+// finds the send buffer full. Often the ACK that makes room is there already, but the engine
+// has to be woken, or waits for a processor that other writers have. (Eight connections sent
+// 1.22 of what they had, at 0.87 of the CPU time.) It is false when there was nothing to do,
+// or somebody does it; then the connection has been locked all the time.
+func (c *Conn) help() bool {
+	e := c.via.engines[c.route().lane]
+	if e.shared == nil || !e.turn.TryLock() {
+		return false
+	}
+	defer e.turn.Unlock()
+	n := e.shared.Poll(e.frames)
+	if n == 0 {
+		return false
+	}
+	c.mu.Unlock() // as the engine has it: a turn comes before connections
+	e.batch(n)
+	c.mu.Lock()
+	return true
 }
 
 // yield lets readers go first that the batch has woken. While they read, and answer, the
 // next batch comes together, so that the next read finds more and waits less: 1.15 of the echoes on 32
 // connections, 1.04 on 256, and 0.9 of the CPU time for what eight connections send us.
 // (Writers run for long: yielding to those as well gave 0.8 of what eight are sent.)
-func (e *engine) yield() {
-	if e.readable {
-		e.readable = false
+func yield(readable bool) {
+	if readable {
 		runtime.Gosched()
 	}
 }
@@ -134,6 +179,7 @@ func (e *engine) yield() {
 // batch takes in the first n frames and returns how many bytes they were.
 func (e *engine) batch(n int) (bytes int) {
 	now := e.s.Now()
+	e.at, e.readable = now, false
 	unflushed := 0
 	for i := range n {
 		size := len(e.frames[i].Data)
@@ -148,9 +194,6 @@ func (e *engine) batch(n int) (bytes int) {
 	}
 	e.flush(now)
 	add(&e.count.device.InFrames, n)
-	if !e.in.local {
-		e.s.watchTraffic(now)
-	}
 	return bytes
 }
 

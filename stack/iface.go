@@ -15,10 +15,11 @@ const loopMTU = 65535
 
 // iface is a device with what the stack needs to know of it at every packet.
 type iface struct {
-	stack  *Stack
-	dev    link.Device
-	queues []link.Queue
-	mtu    atomic.Int64
+	stack   *Stack
+	dev     link.Device
+	queues  []link.Queue
+	engines []*engine
+	mtu     atomic.Int64
 	// local: packets stay within the stack, and loopback addresses are in their place.
 	local bool
 }

@@ -49,7 +49,7 @@ func (s *Stack) gatherLanes() {
 	}
 }
 
-// watchTraffic is called by the engines of the device after a batch.
+// watchTraffic is called by the goroutines of the device's engines after a batch.
 func (s *Stack) watchTraffic(now mono.Time) {
 	l := &s.lanes
 	if int64(now) < l.due.Load() || !l.mu.TryLock() {

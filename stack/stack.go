@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,9 +132,11 @@ func New(dev link.Device, cfg Config) (*Stack, error) {
 func (s *Stack) start() {
 	for _, in := range []*iface{&s.device, &s.loop} {
 		for lane := range in.queues {
-			s.running.Add(1)
-			go newEngine(s, in, lane).run()
+			in.engines = append(in.engines, newEngine(s, in, lane))
 		}
+	}
+	for _, e := range slices.Concat(s.device.engines, s.loop.engines) {
+		s.running.Go(e.run)
 	}
 	s.running.Add(2)
 	go s.runTimers()

@@ -76,6 +76,42 @@ func (l *lane) pop(frames []link.Frame) (int, error) {
 	}
 }
 
+// popShared is pop with turn locked while it takes frames, and on return when there are
+// some.
+func (l *lane) popShared(turn sync.Locker, frames []link.Frame) (int, error) {
+	for len(frames) > 0 {
+		if err := l.await(); err != nil {
+			return 0, err
+		}
+		turn.Lock()
+		if n := l.poll(frames); n > 0 {
+			return n, nil
+		}
+		turn.Unlock() // somebody else has had them
+	}
+	return 0, nil
+}
+
+// await waits for a frame.
+func (l *lane) await() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.frames.Len() == 0 && !l.closed {
+		l.arrived.Wait()
+	}
+	if l.closed {
+		return link.ErrClosed
+	}
+	return nil
+}
+
+// poll is pop without waiting.
+func (l *lane) poll(frames []link.Frame) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fill(frames)
+}
+
 // fill moves what is there into frames and returns how many of them it filled.
 func (l *lane) fill(frames []link.Frame) int {
 	n := 0

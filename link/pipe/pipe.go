@@ -205,6 +205,13 @@ type queue struct {
 // Read implements link.Queue.
 func (q *queue) Read(frames []link.Frame) (int, error) { return q.in.pop(frames) }
 
+// ReadShared and Poll implement link.SharedQueue.
+func (q *queue) ReadShared(turn sync.Locker, frames []link.Frame) (int, error) {
+	return q.in.popShared(turn, frames)
+}
+
+func (q *queue) Poll(frames []link.Frame) int { return q.in.poll(frames) }
+
 // Write implements link.Queue. Its errors are ErrTooLong, ErrEmpty, ErrOffload and
 // link.ErrClosed, to be told apart by errors.Is.
 func (q *queue) Write(frames []link.Frame) (int, error) {

@@ -3,6 +3,7 @@ package tun
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"github.com/a644562b/portico/internal/gro"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queue is one queue of the TUN. What Read works with is kept here, for there is one
-// reader; writers bring their own.
+// queue is one queue of the TUN. What is needed to read is kept here, for one reads at a
+// time; writers bring their own.
 type queue struct {
 	dev *Device
 	raw syscall.RawConn
@@ -27,8 +28,22 @@ type queue struct {
 	n      int       // frames filled
 	train  gro.Train // the last of them, where segments that follow may join it
 	err    error
-	fillFn func(fd uintptr) bool
+	pollFn func(fd uintptr)
+
+	// What ReadShared waits for, and with which lock; the rest belongs to who holds that.
+	waiting []link.Frame
+	lock    sync.Locker
+	held    bool
+	fillFn  func(fd uintptr) bool
 }
+
+var _ link.SharedQueue = (*queue)(nil)
+
+// unshared is the lock of a queue that has one reader.
+type unshared struct{}
+
+func (unshared) Lock()   {}
+func (unshared) Unlock() {}
 
 // maxReads is how many packets one Read takes at most, however few frames they are joined
 // to: of an Ethernet's, fewer than the engine takes in before it answers.
@@ -37,34 +52,69 @@ const maxReads = 128
 func newQueue(d *Device, raw syscall.RawConn) *queue {
 	q := &queue{dev: d, raw: raw, writev: unix.Writev}
 	q.iov[0] = q.hdr[:]
-	q.fillFn = q.fill
+	q.fillFn, q.pollFn = q.fill, q.poll
 	return q
 }
 
 // Read waits for a frame and takes those behind it that are there already.
 func (q *queue) Read(frames []link.Frame) (int, error) {
+	return q.ReadShared(unshared{}, frames)
+}
+
+// ReadShared implements link.SharedQueue.
+func (q *queue) ReadShared(l sync.Locker, frames []link.Frame) (int, error) {
 	if len(frames) == 0 {
 		return 0, nil
 	}
-	q.frames, q.n, q.err = frames, 0, nil
+	q.waiting, q.lock, q.held = frames, l, false
 	err := q.raw.Read(q.fillFn)
-	q.train.Finish()
-	q.frames = nil
-	clear(q.iov[1:])
-	if q.n > 0 {
-		return q.n, nil // an error is still there for the next Read
-	}
-	if q.err != nil {
-		err = q.err
+	if q.held {
+		if q.n > 0 {
+			return q.n, nil // an error is still there for the next Read
+		}
+		if q.err != nil {
+			err = q.err
+		}
+		l.Unlock()
 	}
 	return 0, q.fail("read", err)
 }
 
-// fill reads packets until there are no more or no room; false when there was none
-// and the netpoller shall wait.
+// fill reads for ReadShared; false when there was nothing and the netpoller shall wait.
+// It is called again then: who comes first after a frame has come may take it.
 func (q *queue) fill(fd uintptr) bool {
+	q.lock.Lock()
+	q.held = true
+	if q.read(fd, q.waiting) {
+		return true
+	}
+	q.lock.Unlock()
+	q.held = false
+	return false
+}
+
+// Poll implements link.SharedQueue.
+func (q *queue) Poll(frames []link.Frame) int {
+	q.frames, q.n = frames, 0
+	q.raw.Control(q.pollFn)
+	return q.n // an error is still there for the next Read
+}
+
+func (q *queue) poll(fd uintptr) { q.read(fd, q.frames) }
+
+// read reads packets until there are no more or no room; false when there was none.
+func (q *queue) read(fd uintptr, frames []link.Frame) bool {
+	q.frames, q.n, q.err = frames, 0, nil
+	more := q.readPackets(int(fd))
+	q.train.Finish()
+	q.frames = nil
+	clear(q.iov[1:])
+	return more
+}
+
+func (q *queue) readPackets(fd int) bool {
 	for reads := 0; q.n < len(q.frames) && (reads < maxReads || q.n == 0); reads++ {
-		switch err := q.readPacket(int(fd), &q.frames[q.n]); {
+		switch err := q.readPacket(fd, &q.frames[q.n]); {
 		case err == unix.EAGAIN:
 			return q.n > 0
 		case err == unix.EINTR:
