@@ -50,7 +50,7 @@ func (c *counters) by(o *outbox) *shard {
 	return &senders[o.number%uint32(len(senders))]
 }
 
-// traffic is how much has gone over the device.
+// traffic is how much has gone over the device, and not the loop.
 func (c *counters) traffic() (t traffic) {
 	for i := range c.shards {
 		if i >= c.lanes && i < c.engines {
@@ -251,9 +251,12 @@ func (c *counters) sentMessage(sh *shard, family int, typ uint8) {
 }
 
 // transmitted counts a frame to dst that the device has taken.
-func (s *Stack) transmitted(dst netip.Addr, f *link.Frame, o *outbox) {
+func (s *Stack) transmitted(r route, dst netip.Addr, f *link.Frame, o *outbox) {
 	packets, octets := onWire(f.Len(), &f.Offload)
 	sh := s.count.by(o)
+	if r.via.local {
+		sh = s.count.of(r.via, int(r.lane)) // where traffic does not look
+	}
 	add(&sh.device.OutFrames, 1)
 	c := &sh.ip[familyIndex(dst)]
 	add(&c.OutTransmits, packets)

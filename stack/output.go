@@ -179,5 +179,5 @@ func (s *Stack) transmit(r route, dst netip.Addr, frame []link.Frame, o *outbox)
 		s.refused(dst, &frame[0], o)
 		return
 	}
-	s.transmitted(dst, &frame[0], o)
+	s.transmitted(r, dst, &frame[0], o)
 }
