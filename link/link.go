@@ -128,9 +128,10 @@ type Caps struct {
 type Spreader interface {
 	Device
 	// Spread has the far side send by the first n queues from now on, 1 to len(Queues());
-	// a Device begins with all of them. What it has sent by the others before is still there
-	// to be read, and frames may be written to any queue whatever n is. It may take some
-	// milliseconds.
+	// a Device begins with all of them. What the far side sends by the others while they go may
+	// be lost, and so may what is not read of it until Spread returns. Frames may be written to
+	// any queue whatever n is. It may take some milliseconds. After Close the error is
+	// ErrClosed; after any other the far side may send by more queues than n, or by fewer.
 	Spread(n int) error
 }
 

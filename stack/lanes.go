@@ -22,11 +22,11 @@ import (
 type lanes struct {
 	all   uint32
 	inUse atomic.Uint32
-	// due is when the traffic is to be looked at again, a mono.Time.
+	// due is when an engine is to look at the traffic again, a mono.Time.
 	due atomic.Int64
 
-	mu      sync.Mutex
-	watcher trafficWatch
+	mu      sync.Mutex   // of the engine that looks
+	watcher trafficWatch // of whoever looks: see spreadWhileBulk
 }
 
 func (l *lanes) init(n int) {
@@ -49,7 +49,8 @@ func (s *Stack) gatherLanes() {
 	}
 }
 
-// watchTraffic is called by the goroutines of the device's engines after a batch.
+// watchTraffic is called by the goroutines of the device's engines after a batch. A Write
+// that helps does not call it: nobody waits for its goroutine when the stack closes.
 func (s *Stack) watchTraffic(now mono.Time) {
 	l := &s.lanes
 	if int64(now) < l.due.Load() || !l.mu.TryLock() {
@@ -59,30 +60,46 @@ func (s *Stack) watchTraffic(now mono.Time) {
 	if int64(now) < l.due.Load() {
 		return
 	}
-	l.due.Store(int64(now.Add(lookEvery)))
-	want := uint32(1)
-	if l.watcher.bulk(now, s.count.traffic()) {
-		want = l.all
-	}
-	if want == l.inUse.Load() {
+	if !l.watcher.bulk(now, s.count.traffic()) {
+		l.due.Store(int64(now.Add(lookEvery)))
 		return
 	}
 	// Not here: the kernel takes its time.
 	l.due.Store(int64(mono.Never))
-	s.running.Go(func() {
-		if s.spreadLanes(want) {
-			l.due.Store(int64(now.Add(lookEvery)))
-		}
-	})
+	s.running.Go(s.spreadWhileBulk)
+}
+
+// spreadWhileBulk has all queues in use while much data moves. Until it ends it looks itself,
+// for engines do so only when something comes.
+func (s *Stack) spreadWhileBulk() {
+	l := &s.lanes
+	if !s.spreadLanes(l.all) {
+		return
+	}
+	for s.pause(lookEvery) && l.watcher.bulk(s.Now(), s.count.traffic()) {
+	}
+	l.inUse.Store(1)
+	if s.pause(leaveWithin) && s.spreadLanes(1) {
+		l.due.Store(int64(s.Now().Add(lookEvery)))
+	}
+}
+
+// pause waits for d. It is false when the stack closes meanwhile.
+func (s *Stack) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.stopped:
+		return false
+	}
 }
 
 // spreadLanes makes n of the queues those in use. When the device refuses, that is the end
 // of it: all of them are in use.
 func (s *Stack) spreadLanes(n uint32) bool {
 	l := &s.lanes
-	if n < l.inUse.Load() {
-		l.inUse.Store(n) // first, so that flows leave the queues that go
-	}
 	if err := link.Spread(s.device.dev, int(n)); err != nil {
 		l.inUse.Store(l.all)
 		if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, link.ErrClosed) {
@@ -97,6 +114,9 @@ func (s *Stack) spreadLanes(n uint32) bool {
 const (
 	// lookEvery is how often the traffic is looked at.
 	lookEvery = 10 * time.Millisecond
+	// leaveWithin is how long flows have to leave queues before these go: by one that it is
+	// detaching the kernel drops what it would send.
+	leaveWithin = 10 * time.Millisecond
 	// bulkLooks is how many looks in a row must have seen much data before it counts as
 	// such, and bulkLasts for how long after the last of them it still does.
 	bulkLooks = 3

@@ -18,19 +18,45 @@ import (
 	"github.com/a644562b/portico/link/pipe"
 )
 
-// spreadable is a device that notes what it is told of its queues.
+// spreadable is a device that notes what it is told of its queues, and when they are
+// written to.
 type spreadable struct {
 	link.Device
-	mu   sync.Mutex
-	told []int
-	err  error
+	mu    sync.Mutex
+	told  []int
+	err   error
+	wrote map[int]time.Time // by queue, the last time
+	left  time.Duration     // for how long those that went last had not been written to
 }
 
 func (d *spreadable) Spread(n int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.told = append(d.told, n)
+	if at, ok := d.wrote[n]; ok {
+		d.left = time.Since(at)
+	}
 	return d.err
+}
+
+func (d *spreadable) Queues() (queues []link.Queue) {
+	for i, q := range d.Device.Queues() {
+		queues = append(queues, &notingQueue{q, d, i})
+	}
+	return queues
+}
+
+type notingQueue struct {
+	link.Queue
+	d *spreadable
+	i int
+}
+
+func (q *notingQueue) Write(frames []link.Frame) (int, error) {
+	q.d.mu.Lock()
+	q.d.wrote[q.i] = time.Now()
+	q.d.mu.Unlock()
+	return q.Queue.Write(frames)
 }
 
 // wantTold verifies what the device has been told up to now.
@@ -46,7 +72,7 @@ func (d *spreadable) wantTold(t *testing.T, when string, want ...int) {
 
 // withLanes runs a test in virtual time with a server on a device of two queues, by which at
 // most rate bits a second come in. Both ends discard what they are sent.
-func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(client *Conn)) {
+func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(h *hosts, client *Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe.New(pipe.Config{Queues: 2})
@@ -54,12 +80,12 @@ func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(clien
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Device = b
+		d.Device, d.wrote = b, map[int]time.Time{}
 		h := newHostsOn(t, slow, d, clientConfig(), cfg)
 		defer h.close()
 		client, server := h.connect(t)
 		go io.Copy(io.Discard, server)
-		f(client)
+		f(h, client)
 		client.Close()
 		server.Close()
 	})
@@ -81,7 +107,7 @@ func send(t *testing.T, c *Conn, long time.Duration, size int, pause time.Durati
 
 func TestAllQueuesAreInUseWhileMuchDataMoves(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(c *Conn) {
+	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
 		d.wantTold(t, "at first", 1)
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 200 ms of 2 Gbit/s", 1, 2)
@@ -96,9 +122,70 @@ func TestAllQueuesAreInUseWhileMuchDataMoves(t *testing.T) {
 
 func TestOneQueueCarriesWhatIsNotMuch(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 500e6, d, serverConfig(), func(c *Conn) {
+	withLanes(t, 500e6, d, serverConfig(), func(_ *hosts, c *Conn) {
 		send(t, c, 500*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 500 Mbit/s", 1)
+	})
+}
+
+// TestAStackThatFallsIdleGathers: nothing has to come for it to notice.
+func TestAStackThatFallsIdleGathers(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 2 Gbit/s", 1, 2)
+		<-time.After(bulkLasts + leaveWithin + 2*lookEvery)
+		d.wantTold(t, "after silence", 1, 2, 1)
+	})
+}
+
+// TestFlowsLeaveQueuesBeforeTheseGo: by a queue that is going the kernel sends nothing more,
+// and a flow is sent by the queue that it was written to last.
+func TestFlowsLeaveQueuesBeforeTheseGo(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		send(t, c, 300*time.Millisecond, 64, time.Millisecond)
+		d.wantTold(t, "in a lull", 1, 2, 1)
+		if d.left < leaveWithin {
+			t.Errorf("the second queue was written to %v before it went, want %v at least", d.left, leaveWithin)
+		}
+		if d.left > bulkLasts/2 {
+			t.Errorf("the second queue was written to %v before it went: nothing used it", d.left)
+		}
+	})
+}
+
+// TestTheLoopIsNoTrafficOfTheDevice: its queues do nothing for connections of the stack to
+// itself.
+func TestTheLoopIsNoTrafficOfTheDevice(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, d, serverConfig(), func(h *hosts, c *Conn) {
+		own := &hosts{client: h.server, server: h.server}
+		from, to := own.connect(t)
+		defer from.Close()
+		defer to.Close()
+		go io.Copy(io.Discard, to)
+		for range 50 { // 3.2 Gbit/s
+			mustWrite(t, from, strings.Repeat("x", 4<<20))
+			send(t, c, 10*time.Millisecond, 64, 10*time.Millisecond)
+		}
+		d.wantTold(t, "after 500 ms", 1)
+	})
+}
+
+// TestCloseDoesNotWaitForALull: a stack whose queues are spread closes at once.
+func TestCloseDoesNotWaitForALull(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, d, serverConfig(), func(h *hosts, c *Conn) {
+		send(t, c, 200*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 2 Gbit/s", 1, 2)
+		begin := time.Now()
+		h.server.Close()
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("Close took %v", took)
+		}
+		d.wantTold(t, "after Close", 1, 2)
 	})
 }
 
@@ -106,7 +193,7 @@ func TestSpreadAlwaysLeavesTheDeviceAlone(t *testing.T) {
 	d := new(spreadable)
 	cfg := serverConfig()
 	cfg.SpreadAlways = true
-	withLanes(t, 2e9, d, cfg, func(c *Conn) {
+	withLanes(t, 2e9, d, cfg, func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s")
 	})
@@ -118,7 +205,7 @@ func TestADeviceThatDoesNotSpread(t *testing.T) {
 	d := &spreadable{err: errors.New("no")}
 	cfg := serverConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	withLanes(t, 2e9, d, cfg, func(c *Conn) {
+	withLanes(t, 2e9, d, cfg, func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s", 1)
 	})

@@ -37,8 +37,10 @@ func (d *Device) addQueues(cfg Config, flags uint16) error {
 
 // Spread has the kernel send by the first n queues only. A queue that it does not send by is
 // detached from the interface: with one left the kernel has no queue to choose and no flows to
-// keep in mind. What stood in it remains to be read until the kernel is sure that
-// nobody adds to it, some milliseconds later; only then it is thrown away.
+// keep in mind. What stands in it can be read until the kernel is sure that nobody adds to it;
+// then it is thrown away. Meanwhile the kernel drops what it would send by it: whoever
+// does not want to lose that writes to other queues for a while before, for a flow is
+// sent by the queue that it was written to last.
 func (d *Device) Spread(n int) error {
 	if n < 1 || n > len(d.queues) {
 		return fmt.Errorf("tun: %s: %d queues are out of range: choose 1 to %d", d.name, n, len(d.queues))
