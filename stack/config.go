@@ -70,8 +70,8 @@ type Config struct {
 	// Forward says who answers on behalf of addresses that are not ours. Default: nobody.
 	Forward Forward
 	// SpreadAlways spreads connections over all queues of the device at any time. Without it
-	// they share the first until much data moves (1 Gbit/s, in large frames), if the device is a
-	// link.Spreader: then several engines are faster, for small messages one is.
+	// they share the first until much data moves on several of them (1 Gbit/s together, in large
+	// frames), if the device is a link.Spreader: then several engines are faster, for small messages one is.
 	SpreadAlways bool
 	// KeepAlive are the settings of new TCP connections. Off by default (RFC 9293,
 	// section 3.8.4, MUST-25).

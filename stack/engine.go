@@ -199,6 +199,9 @@ func (e *engine) batch(n int) (bytes int) {
 
 // flush settles the connections that were touched.
 func (e *engine) flush(now mono.Time) {
+	if !e.in.local {
+		e.s.lanes.saw(e.touched)
+	}
 	for i, c := range e.touched {
 		c.mu.Lock()
 		c.touched = false

@@ -18,12 +18,16 @@ import (
 // Engines on several cores take in a stream of large frames a third to a half faster than
 // one. But small messages, for which waking up is most of the work, are slower: each engine
 // wakes up for fewer of them (32 connections that echo had 0.9 of the answers, and 99 % of
-// them within twice the time). So all share the first queue until much data moves.
+// them within twice the time). So all share the first queue until much data moves on several.
 type lanes struct {
 	all   uint32
 	inUse atomic.Uint32
 	// due is when an engine is to look at the traffic again, a mono.Time.
 	due atomic.Int64
+	// flow is a connection that has been seen since the last look, by its serial, 0 for none;
+	// several says that there were more.
+	flow    atomic.Uint64
+	several atomic.Bool
 
 	mu      sync.Mutex   // of the engine that looks
 	watcher trafficWatch // of whoever looks: see spreadWhileBulk
@@ -37,6 +41,18 @@ func (l *lanes) init(n int) {
 
 // of is the queue for the flow with this number.
 func (l *lanes) of(flow uint64) uint16 { return uint16(flow % uint64(l.inUse.Load())) }
+
+// saw is told of connections that a batch was for: one queue is as good as several for one.
+func (l *lanes) saw(batch []*Conn) {
+	if len(batch) == 0 || l.all == 1 || l.several.Load() {
+		return
+	}
+	serial := batch[0].serial
+	before := l.flow.Swap(serial)
+	if len(batch) > 1 || before != 0 && before != serial {
+		l.several.Store(true)
+	}
+}
 
 // gatherLanes begins to follow the traffic, if the device can follow suit.
 func (s *Stack) gatherLanes() {
@@ -60,13 +76,20 @@ func (s *Stack) watchTraffic(now mono.Time) {
 	if int64(now) < l.due.Load() {
 		return
 	}
-	if !l.watcher.bulk(now, s.count.traffic()) {
+	if !s.movesMuch(now) {
 		l.due.Store(int64(now.Add(lookEvery)))
 		return
 	}
 	// Not here: the kernel takes its time.
 	l.due.Store(int64(mono.Never))
 	s.running.Go(s.spreadWhileBulk)
+}
+
+// movesMuch looks at what has moved since the last look.
+func (s *Stack) movesMuch(now mono.Time) bool {
+	several := s.lanes.several.Swap(false)
+	s.lanes.flow.Store(0)
+	return s.lanes.watcher.bulk(now, s.count.traffic(), several)
 }
 
 // spreadWhileBulk has all queues in use while much data moves. Until it ends it looks itself,
@@ -76,7 +99,7 @@ func (s *Stack) spreadWhileBulk() {
 	if !s.spreadLanes(l.all) {
 		return
 	}
-	for s.pause(lookEvery) && l.watcher.bulk(s.Now(), s.count.traffic()) {
+	for s.pause(lookEvery) && s.movesMuch(s.Now()) {
 	}
 	l.inUse.Store(1)
 	if s.pause(leaveWithin) && s.spreadLanes(1) {
@@ -139,12 +162,13 @@ type trafficWatch struct {
 	until  mono.Time // so long it counts as bulk
 }
 
-// bulk is told how much has gone over the device up to now.
-func (w *trafficWatch) bulk(now mono.Time, t traffic) bool {
+// bulk is told how much has gone over the device up to now, and whether several connections
+// have been seen since it was called last.
+func (w *trafficWatch) bulk(now mono.Time, t traffic, several bool) bool {
 	frames, octets := t.frames-w.last.frames, t.octets-w.last.octets
 	elapsed := now.Sub(w.looked).Seconds()
 	w.last, w.looked = t, now
-	if octets < frames*bulkFrame || float64(octets) < bulkRate*elapsed {
+	if !several || octets < frames*bulkFrame || float64(octets) < bulkRate*elapsed {
 		w.looks = 0
 	} else if w.looks++; w.looks >= bulkLooks {
 		w.until = now.Add(bulkLasts)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,8 @@ type spreadable struct {
 	err   error
 	wrote map[int]time.Time // by queue, the last time
 	left  time.Duration     // for how long those that went last had not been written to
+	// silent: the clients that are only there to be several say nothing.
+	silent atomic.Bool
 }
 
 func (d *spreadable) Spread(n int) error {
@@ -71,8 +74,9 @@ func (d *spreadable) wantTold(t *testing.T, when string, want ...int) {
 }
 
 // withLanes runs a test in virtual time with a server on a device of two queues, by which at
-// most rate bits a second come in. Both ends discard what they are sent.
-func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(h *hosts, client *Conn)) {
+// most rate bits a second come in. f has a client; others clients send a byte a
+// millisecond, but when d.silent.
+func withLanes(t *testing.T, rate int64, others int, d *spreadable, cfg Config, f func(h *hosts, client *Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe.New(pipe.Config{Queues: 2})
@@ -85,7 +89,32 @@ func withLanes(t *testing.T, rate int64, d *spreadable, cfg Config, f func(h *ho
 		defer h.close()
 		client, server := h.connect(t)
 		go io.Copy(io.Discard, server)
+		var wg sync.WaitGroup
+		var stop []*Conn
+		for range others {
+			client, server := h.connect(t)
+			wg.Go(func() {
+				io.Copy(io.Discard, server)
+				server.Close()
+			})
+			wg.Go(func() { // until it is closed
+				for {
+					if d.silent.Load() {
+						// not now
+					} else if _, err := client.Write([]byte("x")); err != nil {
+						return
+					}
+					<-time.After(time.Millisecond)
+				}
+			})
+			stop = append(stop, client)
+		}
 		f(h, client)
+		d.silent.Store(false)
+		for _, c := range stop {
+			c.Close()
+		}
+		wg.Wait()
 		client.Close()
 		server.Close()
 	})
@@ -107,7 +136,7 @@ func send(t *testing.T, c *Conn, long time.Duration, size int, pause time.Durati
 
 func TestAllQueuesAreInUseWhileMuchDataMoves(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, serverConfig(), func(_ *hosts, c *Conn) {
 		d.wantTold(t, "at first", 1)
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 200 ms of 2 Gbit/s", 1, 2)
@@ -122,7 +151,7 @@ func TestAllQueuesAreInUseWhileMuchDataMoves(t *testing.T) {
 
 func TestOneQueueCarriesWhatIsNotMuch(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 500e6, d, serverConfig(), func(_ *hosts, c *Conn) {
+	withLanes(t, 500e6, 1, d, serverConfig(), func(_ *hosts, c *Conn) {
 		send(t, c, 500*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 500 Mbit/s", 1)
 	})
@@ -131,9 +160,10 @@ func TestOneQueueCarriesWhatIsNotMuch(t *testing.T) {
 // TestAStackThatFallsIdleGathers: nothing has to come for it to notice.
 func TestAStackThatFallsIdleGathers(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, serverConfig(), func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s", 1, 2)
+		d.silent.Store(true)
 		<-time.After(bulkLasts + leaveWithin + 2*lookEvery)
 		d.wantTold(t, "after silence", 1, 2, 1)
 	})
@@ -143,7 +173,7 @@ func TestAStackThatFallsIdleGathers(t *testing.T) {
 // and a flow is sent by the queue that it was written to last.
 func TestFlowsLeaveQueuesBeforeTheseGo(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(_ *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, serverConfig(), func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		send(t, c, 300*time.Millisecond, 64, time.Millisecond)
 		d.wantTold(t, "in a lull", 1, 2, 1)
@@ -160,7 +190,7 @@ func TestFlowsLeaveQueuesBeforeTheseGo(t *testing.T) {
 // itself.
 func TestTheLoopIsNoTrafficOfTheDevice(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(h *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, serverConfig(), func(h *hosts, c *Conn) {
 		own := &hosts{client: h.server, server: h.server}
 		from, to := own.connect(t)
 		defer from.Close()
@@ -177,7 +207,7 @@ func TestTheLoopIsNoTrafficOfTheDevice(t *testing.T) {
 // TestCloseDoesNotWaitForALull: a stack whose queues are spread closes at once.
 func TestCloseDoesNotWaitForALull(t *testing.T) {
 	d := new(spreadable)
-	withLanes(t, 2e9, d, serverConfig(), func(h *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, serverConfig(), func(h *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s", 1, 2)
 		begin := time.Now()
@@ -189,11 +219,19 @@ func TestCloseDoesNotWaitForALull(t *testing.T) {
 	})
 }
 
+func TestOneQueueCarriesOneConnection(t *testing.T) {
+	d := new(spreadable)
+	withLanes(t, 2e9, 0, d, serverConfig(), func(_ *hosts, c *Conn) {
+		send(t, c, 500*time.Millisecond, 64<<10, 0)
+		d.wantTold(t, "after 2 Gbit/s on one connection", 1)
+	})
+}
+
 func TestSpreadAlwaysLeavesTheDeviceAlone(t *testing.T) {
 	d := new(spreadable)
 	cfg := serverConfig()
 	cfg.SpreadAlways = true
-	withLanes(t, 2e9, d, cfg, func(_ *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, cfg, func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s")
 	})
@@ -205,7 +243,7 @@ func TestADeviceThatDoesNotSpread(t *testing.T) {
 	d := &spreadable{err: errors.New("no")}
 	cfg := serverConfig()
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	withLanes(t, 2e9, d, cfg, func(_ *hosts, c *Conn) {
+	withLanes(t, 2e9, 1, d, cfg, func(_ *hosts, c *Conn) {
 		send(t, c, 200*time.Millisecond, 64<<10, 0)
 		d.wantTold(t, "after 2 Gbit/s", 1)
 	})
@@ -234,21 +272,23 @@ func TestTrafficWatch(t *testing.T) {
 		name  string
 		steps []traffic
 		want  []bool
+		alone bool // one connection
 	}{
-		{"much data", []traffic{large, large, large, large}, []bool{false, false, true, true}},
-		{"a break starts the count anew", []traffic{large, large, {}, large, large, large}, []bool{false, false, false, false, false, true}},
-		{"small frames", []traffic{small, small, small, small}, []bool{false, false, false, false}},
-		{"too slow", slices.Repeat([]traffic{{frames: 10, octets: gbit - 1}}, 4), []bool{false, false, false, false}},
-		{"just enough", slices.Repeat([]traffic{{frames: gbit / 1000, octets: gbit}}, 3), []bool{false, false, true}},
+		{"much data", []traffic{large, large, large, large}, []bool{false, false, true, true}, false},
+		{"one connection", []traffic{large, large, large, large}, []bool{false, false, false, false}, true},
+		{"a break starts the count anew", []traffic{large, large, {}, large, large, large}, []bool{false, false, false, false, false, true}, false},
+		{"small frames", []traffic{small, small, small, small}, []bool{false, false, false, false}, false},
+		{"too slow", slices.Repeat([]traffic{{frames: 10, octets: gbit - 1}}, 4), []bool{false, false, false, false}, false},
+		{"just enough", slices.Repeat([]traffic{{frames: gbit / 1000, octets: gbit}}, 3), []bool{false, false, true}, false},
 		{"it lasts for 200 ms", slices.Concat(slices.Repeat([]traffic{large}, 3), slices.Repeat([]traffic{small}, 21)),
-			slices.Concat([]bool{false, false}, slices.Repeat([]bool{true}, 20), []bool{false, false})},
+			slices.Concat([]bool{false, false}, slices.Repeat([]bool{true}, 20), []bool{false, false}), false},
 	} {
 		var w trafficWatch
 		var got []bool
 		var sum traffic
 		for i, s := range test.steps {
 			sum.frames, sum.octets = sum.frames+s.frames, sum.octets+s.octets
-			got = append(got, w.bulk(mono.Time(0).Add(time.Duration(i+1)*lookEvery), sum))
+			got = append(got, w.bulk(mono.Time(0).Add(time.Duration(i+1)*lookEvery), sum, !test.alone))
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
