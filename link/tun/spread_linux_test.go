@@ -2,8 +2,11 @@ package tun
 
 import (
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 
+	"github.com/a644562b/portico/internal/nstest"
 	"github.com/a644562b/portico/link"
 )
 
@@ -81,4 +84,63 @@ func TestSpreadAfterCloseIsErrClosed(t *testing.T) {
 	if err := h.Spread(1); err != link.ErrClosed {
 		t.Errorf("Spread = %v, want ErrClosed", err)
 	}
+}
+
+// TestQueuesThatAreNotInUseEndWithTheDevice: Close ends their Reads and leaves no interface
+// behind that they would hold.
+func TestQueuesThatAreNotInUseEndWithTheDevice(t *testing.T) {
+	nstest.Require(t)
+	// Twice the same name: the first must have gone for the second.
+	for range 2 {
+		d, err := Open(Config{Name: "gone1", Queues: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Spread(1); err != nil {
+			t.Fatal(err)
+		}
+		ended := readToTheEnd(d)
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range d.Queues() {
+			if err := <-ended; err != link.ErrClosed {
+				t.Errorf("Read = %v, want ErrClosed", err)
+			}
+		}
+		if _, err := os.Stat("/proc/sys/net/ipv4/conf/gone1"); !os.IsNotExist(err) {
+			t.Errorf("interface after Close: %v", err)
+		}
+	}
+}
+
+// TestQueuesThatAreNotInUseEndWithTheInterface: somebody deletes it.
+func TestQueuesThatAreNotInUseEndWithTheInterface(t *testing.T) {
+	h := newHost(t, Config{Queues: 3})
+	if err := h.Spread(1); err != nil {
+		t.Fatal(err)
+	}
+	ended := readToTheEnd(h.Device)
+	nstest.IP(t, "link delete dev "+h.Name())
+	for range h.Queues() {
+		if err := <-ended; err == link.ErrClosed || !strings.Contains(err.Error(), "somebody deleted the interface") {
+			t.Errorf("Read = %v, want that somebody deleted the interface", err)
+		}
+	}
+}
+
+// readToTheEnd reads all queues, and returns where the errors come that end that.
+func readToTheEnd(d *Device) chan error {
+	ended := make(chan error)
+	for _, q := range d.Queues() {
+		go func() {
+			for {
+				if _, err := q.Read(readFrames(4, link.MaxFrame)); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+	}
+	return ended
 }
