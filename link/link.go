@@ -110,9 +110,11 @@ type Queue interface {
 type SharedQueue interface {
 	Queue
 	// ReadShared is Read with l locked whenever it reads, and not while it waits. When it returns
-	// frames l is locked, else it is not.
+	// frames l is locked, else it is not. It uses the memory of frames with l locked only:
+	// meanwhile whoever else has the lock may give the same to Poll.
 	ReadShared(l sync.Locker, frames []Frame) (int, error)
-	// Poll reads what is there, and does not wait. The caller holds the lock.
+	// Poll reads what is there, and does not wait. The caller holds the lock. It returns 0 when
+	// there is nothing, and when the device has failed or is closed: ReadShared says which.
 	Poll(frames []Frame) int
 }
 

@@ -40,7 +40,8 @@ type Config struct {
 	// Observe is asked once for every TCP connection, when it is made and before its
 	// first segment is processed, who wants to look at it. It may return nil. The same
 	// rules hold for Observe as for a tcp.Observer: be quick and do not call back into
-	// the stack.
+	// the stack. Both are called by whoever takes a packet in, which may be a Write on another
+	// connection that waits for room: do not hold in a Write a lock that they take.
 	Observe func(ConnID) tcp.Observer
 	// Logger is told what an operator should know. Nil: nobody is.
 	Logger *slog.Logger

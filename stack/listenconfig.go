@@ -23,8 +23,9 @@ type ListenConfig struct {
 	// Control is called with each connection when its handshake is complete (with Fast Open,
 	// when it has begun), before Accept can return it and before it sends anything more: SetReadBuffer, SetCongestion,
 	// SetUserTimeout and so on. An error resets the connection, which is then not accepted.
-	// It runs in a goroutine of the stack: it must be quick, and calls that wait, such as
-	// Read, must not be made.
+	// It runs in a goroutine of the stack, or of a Write on another connection that waits for
+	// room: it must be quick, calls that wait, such as Read, must not be made, and no lock be
+	// taken that is held in a Write.
 	Control func(*Conn) error
 	// ReuseAddr lets UDP sockets that all have it share a port (SO_REUSEADDR). What is
 	// broadcast or sent to a group reaches all of them that take it, what is sent to one

@@ -6,7 +6,8 @@
 // has few: one engine for each queue of the device, one for packets to the stack's own
 // addresses, one for all timers. A connection has no goroutine. Its protocol, a tcp.TCB,
 // runs under the connection's lock in whichever goroutine has something for it: an
-// engine, the timers, or the application's own, which sends what it writes.
+// engine, the timers, or the application's own, which sends what it writes, and takes in
+// what has come when that finds no room.
 //
 // What the package adds to the protocols is what a host needs besides them:
 // demultiplexing, ports and their rules as on Linux (RFC 6056 for those it chooses), what
