@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,10 +17,11 @@ import (
 	"github.com/a644562b/portico/link/pipe"
 )
 
-// flooded is a device of which who polls it always gets something, a ping. When the fifth is
-// answered something happens.
+// flooded is a device of which who polls it always gets something, a ping, and its engine, once
+// told to be late, nothing for a minute. When the fifth ping is answered something happens.
 type flooded struct {
 	link.Device
+	late    atomic.Bool
 	answers int
 	atFifth func()
 }
@@ -30,6 +33,13 @@ func (d *flooded) Queues() []link.Queue {
 type floodedQueue struct {
 	link.SharedQueue
 	d *flooded
+}
+
+func (q *floodedQueue) ReadShared(turn sync.Locker, frames []link.Frame) (int, error) {
+	if q.d.late.Load() {
+		<-time.After(time.Minute)
+	}
+	return q.SharedQueue.ReadShared(turn, frames)
 }
 
 func (q *floodedQueue) Poll(frames []link.Frame) int {
@@ -71,6 +81,11 @@ func TestAWriterThatTakesInEndsInTime(t *testing.T) {
 				defer h.close()
 				client, server := h.connect(t)
 				defer server.Close() // it does not read
+				synctest.Wait()
+				mustWrite(t, client, "x") // after this batch the engine is late
+				d.late.Store(true)
+				wantRead(t, server, "x")
+				synctest.Wait()
 				d.atFifth = func() { test.end(h, client) }
 				_, err := client.Write(make([]byte, 64<<20))
 				if !errors.Is(err, test.want) {
