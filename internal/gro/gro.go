@@ -20,6 +20,7 @@ import (
 	"math"
 
 	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 )
 
@@ -54,32 +55,32 @@ func (t *Train) Start(f *link.Frame, memory []byte) {
 	}
 	t.frame, t.memory, t.count, t.open = f, memory, 1, true
 	t.size = len(f.Data) - t.header
-	t.seq = get32(f.Data[t.ip+tcpSeq:]) + uint32(t.size)
+	t.seq = wire.Get32(f.Data[t.ip+wire.TCPSeq:]) + uint32(t.size)
 }
 
 // parse finds the headers of the first segment; false when it is none that a train
 // can begin with.
 func (t *Train) parse(b []byte) bool {
 	switch {
-	case len(b) > ip4HeaderLen+tcpHeaderLen && b[0] == 4<<4|ip4HeaderLen/4:
-		t.is4, t.ip = true, ip4HeaderLen
-		if b[ip4Protocol] != protoTCP || get16(b[ip4Fragment:])&^ip4DF != 0 {
+	case len(b) > wire.IP4HeaderLen+wire.TCPHeaderLen && b[0] == 4<<4|wire.IP4HeaderLen/4:
+		t.is4, t.ip = true, wire.IP4HeaderLen
+		if b[wire.IP4Protocol] != wire.ProtoTCP || wire.Get16(b[wire.IP4Fragment:])&^wire.IP4DF != 0 {
 			return false
 		}
-		t.pseudo = checksum.Sum(protoTCP, b[ip4Addrs:ip4HeaderLen])
-	case len(b) > ip6HeaderLen+tcpHeaderLen && b[0]>>4 == 6:
-		t.ip = ip6HeaderLen
-		if b[ip6NextHeader] != protoTCP {
+		t.pseudo = checksum.Sum(wire.ProtoTCP, b[wire.IP4Addrs:wire.IP4HeaderLen])
+	case len(b) > wire.IP6HeaderLen+wire.TCPHeaderLen && b[0]>>4 == 6:
+		t.ip = wire.IP6HeaderLen
+		if b[wire.IP6NextHeader] != wire.ProtoTCP {
 			return false
 		}
-		t.pseudo = checksum.Sum(protoTCP, b[ip6Addrs:ip6HeaderLen])
+		t.pseudo = checksum.Sum(wire.ProtoTCP, b[wire.IP6Addrs:wire.IP6HeaderLen])
 	default:
 		return false
 	}
-	n := int(b[t.ip+tcpDataOffset]>>4) * 4
+	n := int(b[t.ip+wire.TCPDataOffset]>>4) * 4
 	t.header = t.ip + n
 	// PSH, FIN and what is no ordinary data end a train before anything follows.
-	return n >= tcpHeaderLen && t.header < len(b) && b[t.ip+tcpFlags]&^(flagECE|flagCWR) == flagACK
+	return n >= wire.TCPHeaderLen && t.header < len(b) && b[t.ip+wire.TCPFlags]&^(wire.FlagECE|wire.FlagCWR) == wire.FlagACK
 }
 
 // sound reports whether the lengths and checksums of a segment whose headers are
@@ -87,10 +88,10 @@ func (t *Train) parse(b []byte) bool {
 func (t *Train) sound(header, payload []byte, o link.Offload) bool {
 	n := len(header) + len(payload)
 	if t.is4 {
-		if int(get16(header[ip4TotalLen:])) != n || checksum.Sum(0, header[:ip4HeaderLen]) != checksum.Valid {
+		if int(wire.Get16(header[wire.IP4TotalLen:])) != n || checksum.Sum(0, header[:wire.IP4HeaderLen]) != checksum.Valid {
 			return false
 		}
-	} else if int(get16(header[ip6PayloadLen:])) != n-ip6HeaderLen {
+	} else if int(wire.Get16(header[wire.IP6PayloadLen:])) != n-wire.IP6HeaderLen {
 		return false
 	}
 	switch o.Checksum {
@@ -98,7 +99,7 @@ func (t *Train) sound(header, payload []byte, o link.Offload) bool {
 		sum := checksum.Combine(t.pseudo, uint16(n-t.ip))
 		return checksum.Sum(checksum.Sum(sum, header[t.ip:]), payload) == checksum.Valid
 	case link.ChecksumPartial:
-		return int(o.ChecksumStart) == t.ip && o.ChecksumOffset == tcpChecksum
+		return int(o.ChecksumStart) == t.ip && o.ChecksumOffset == wire.TCPChecksum
 	}
 	return true
 }
@@ -113,7 +114,7 @@ func (t *Train) Next() (header int, room []byte) {
 	n := len(t.frame.Data)
 	longest := math.MaxUint16 // what the headers can say
 	if !t.is4 {
-		longest += ip6HeaderLen
+		longest += wire.IP6HeaderLen
 	}
 	if n+t.size > min(longest, len(t.memory)) {
 		return 0, nil
@@ -132,37 +133,37 @@ func (t *Train) Append(header []byte, n int, o link.Offload) bool {
 		return false
 	}
 	if t.is4 {
-		t.fixed = get16(first[ip4ID:]) == get16(header[ip4ID:])
+		t.fixed = wire.Get16(first[wire.IP4ID:]) == wire.Get16(header[wire.IP4ID:])
 	}
 	t.frame.Data = t.memory[:len(first)+n]
-	t.frame.Data[t.ip+tcpFlags] |= header[t.ip+tcpFlags]
+	t.frame.Data[t.ip+wire.TCPFlags] |= header[t.ip+wire.TCPFlags]
 	t.count++
 	t.seq += uint32(n)
-	t.open = n == t.size && header[t.ip+tcpFlags]&(flagPSH|flagFIN) == 0
+	t.open = n == t.size && header[t.ip+wire.TCPFlags]&(wire.FlagPSH|wire.FlagFIN) == 0
 	return true
 }
 
 // sameIP compares the IP header b with the first, a.
 func (t *Train) sameIP(a, b []byte) bool {
 	if !t.is4 {
-		return get32(a) == get32(b) && get16(a[ip6NextHeader:]) == get16(b[ip6NextHeader:]) &&
-			[32]byte(a[ip6Addrs:ip6HeaderLen]) == [32]byte(b[ip6Addrs:ip6HeaderLen])
+		return wire.Get32(a) == wire.Get32(b) && wire.Get16(a[wire.IP6NextHeader:]) == wire.Get16(b[wire.IP6NextHeader:]) &&
+			[32]byte(a[wire.IP6Addrs:wire.IP6HeaderLen]) == [32]byte(b[wire.IP6Addrs:wire.IP6HeaderLen])
 	}
-	step := get16(b[ip4ID:]) - get16(a[ip4ID:])
-	atomic := get16(a[ip4Fragment:])&ip4DF != 0
+	step := wire.Get16(b[wire.IP4ID:]) - wire.Get16(a[wire.IP4ID:])
+	atomic := wire.Get16(a[wire.IP4Fragment:])&wire.IP4DF != 0
 	counts := step == uint16(t.count) && !t.fixed
 	stays := step == 0 && atomic && (t.fixed || t.count == 1)
-	return (counts || stays) && get16(a) == get16(b) && get32(a[ip4Fragment:]) == get32(b[ip4Fragment:]) &&
-		get64(a[ip4Addrs:]) == get64(b[ip4Addrs:])
+	return (counts || stays) && wire.Get16(a) == wire.Get16(b) && wire.Get32(a[wire.IP4Fragment:]) == wire.Get32(b[wire.IP4Fragment:]) &&
+		wire.Get64(a[wire.IP4Addrs:]) == wire.Get64(b[wire.IP4Addrs:])
 }
 
 // sameTCP compares the TCP header b with the first, a: ports, acknowledgment, data
 // offset, flags, window, urgent pointer and options; and its sequence number with the
 // one that is due.
 func (t *Train) sameTCP(a, b []byte) bool {
-	return get32(b[tcpSeq:]) == t.seq && get32(a) == get32(b) && get32(a[tcpAck:]) == get32(b[tcpAck:]) &&
-		a[tcpDataOffset] == b[tcpDataOffset] && b[tcpFlags]&^(flagPSH|flagFIN) == a[tcpFlags]&^flagCWR &&
-		get16(a[tcpWindow:]) == get16(b[tcpWindow:]) && string(a[tcpUrgent:]) == string(b[tcpUrgent:])
+	return wire.Get32(b[wire.TCPSeq:]) == t.seq && wire.Get32(a) == wire.Get32(b) && wire.Get32(a[wire.TCPAck:]) == wire.Get32(b[wire.TCPAck:]) &&
+		a[wire.TCPDataOffset] == b[wire.TCPDataOffset] && b[wire.TCPFlags]&^(wire.FlagPSH|wire.FlagFIN) == a[wire.TCPFlags]&^wire.FlagCWR &&
+		wire.Get16(a[wire.TCPWindow:]) == wire.Get16(b[wire.TCPWindow:]) && string(a[wire.TCPUrgent:]) == string(b[wire.TCPUrgent:])
 }
 
 // Finish completes the frame, as the kernel would give it: with the lengths of the
@@ -176,14 +177,14 @@ func (t *Train) Finish() {
 	}
 	b, n := f.Data, len(f.Data)
 	f.Offload = link.Offload{GSO: link.GSOTCP6, Checksum: link.ChecksumPartial, GSOSize: uint16(t.size), HeaderLen: uint16(t.header),
-		ChecksumStart: uint16(t.ip), ChecksumOffset: tcpChecksum}
+		ChecksumStart: uint16(t.ip), ChecksumOffset: wire.TCPChecksum}
 	if t.is4 {
 		f.GSO = link.GSOTCP4
-		put16(b[ip4TotalLen:], uint16(n))
-		put16(b[ip4Checksum:], 0)
-		put16(b[ip4Checksum:], ^checksum.Sum(0, b[:ip4HeaderLen]))
+		wire.Put16(b[wire.IP4TotalLen:], uint16(n))
+		wire.Put16(b[wire.IP4Checksum:], 0)
+		wire.Put16(b[wire.IP4Checksum:], ^checksum.Sum(0, b[:wire.IP4HeaderLen]))
 	} else {
-		put16(b[ip6PayloadLen:], uint16(n-ip6HeaderLen))
+		wire.Put16(b[wire.IP6PayloadLen:], uint16(n-wire.IP6HeaderLen))
 	}
-	put16(b[t.ip+tcpChecksum:], checksum.Combine(t.pseudo, uint16(n-t.ip)))
+	wire.Put16(b[t.ip+wire.TCPChecksum:], checksum.Combine(t.pseudo, uint16(n-t.ip)))
 }

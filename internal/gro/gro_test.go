@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -22,12 +23,12 @@ func TestAFrameOfSegmentsIsOneThatTheKernelWouldGive(t *testing.T) {
 			t.Fatalf("%d frames, want 1", len(frames))
 		}
 		f := frames[0]
-		ip, kind := ip6HeaderLen, link.GSOTCP6
+		ip, kind := wire.IP6HeaderLen, link.GSOTCP6
 		if is4 {
-			ip, kind = ip4HeaderLen, link.GSOTCP4
+			ip, kind = wire.IP4HeaderLen, link.GSOTCP4
 		}
 		want := link.Offload{GSO: kind, Checksum: link.ChecksumPartial, GSOSize: 1000, HeaderLen: uint16(ip + 32),
-			ChecksumStart: uint16(ip), ChecksumOffset: tcpChecksum}
+			ChecksumStart: uint16(ip), ChecksumOffset: wire.TCPChecksum}
 		if f.Offload != want || f.Payload != nil {
 			t.Errorf("offload %+v, want %+v", f.Offload, want)
 		}
@@ -36,8 +37,8 @@ func TestAFrameOfSegmentsIsOneThatTheKernelWouldGive(t *testing.T) {
 		whole.psh = true
 		whole.payload = append(append(append([]byte(nil), a.payload...), b.payload...), c.payload...)
 		expect := whole.packet(t)
-		pseudo := slowSum(protoTCP+uint32(len(expect)-ip), expect[map[bool]int{true: ip4Addrs, false: ip6Addrs}[is4]:ip])
-		put16(expect[ip+tcpChecksum:], pseudo)
+		pseudo := slowSum(wire.ProtoTCP+uint32(len(expect)-ip), expect[map[bool]int{true: wire.IP4Addrs, false: wire.IP6Addrs}[is4]:ip])
+		wire.Put16(expect[ip+wire.TCPChecksum:], pseudo)
 		same(t, [][]byte{f.Data}, [][]byte{expect})
 		same(t, split(t, f), [][]byte{a.packet(t), b.packet(t), c.packet(t)})
 	})
@@ -105,7 +106,7 @@ func TestWhatContinuesASegment(t *testing.T) {
 					t.Fatalf("joined: %v, want %v", got, c.joins)
 				}
 				if a.id == b.id && a.is4 && c.joins {
-					put16(packets[1][ip4ID:], b.id+1) // which Split counts
+					wire.Put16(packets[1][wire.IP4ID:], b.id+1) // which Split counts
 					resum(packets[1])
 				}
 				same(t, split(t, frames...), packets)
@@ -146,24 +147,24 @@ func TestBitsOfAHeaderThatKeepItFromBeingJoined(t *testing.T) {
 	for _, ip := range []struct {
 		is4 bool
 		len int
-	}{{true, ip4HeaderLen}, {false, ip6HeaderLen}} {
+	}{{true, wire.IP4HeaderLen}, {false, wire.IP6HeaderLen}} {
 		at := func(n int) int { return ip.len + n }
 		for _, in := range []int{first, second, first | second} {
 			for _, f := range []struct {
 				name string
 				bit  byte
 			}{{"ACK", 0x10}, {"URG", 0x20}, {"RST", 4}, {"SYN", 2}} {
-				flips = append(flips, flip{f.name, ip.is4, at(tcpFlags), f.bit, in, false, true})
+				flips = append(flips, flip{f.name, ip.is4, at(wire.TCPFlags), f.bit, in, false, true})
 			}
 			flips = append(flips,
 				flip{"source port", ip.is4, at(1), 1, in, in == first|second, true},
 				flip{"destination port", ip.is4, at(3), 1, in, in == first|second, true},
-				flip{"reserved", ip.is4, at(tcpDataOffset), 4, in, in == first|second, true},
-				flip{"urgent pointer", ip.is4, at(tcpUrgent), 4, in, in == first|second, true},
+				flip{"reserved", ip.is4, at(wire.TCPDataOffset), 4, in, in == first|second, true},
+				flip{"urgent pointer", ip.is4, at(wire.TCPUrgent), 4, in, in == first|second, true},
 				flip{"source address", ip.is4, map[bool]int{true: 15, false: 23}[ip.is4], 1, in, in == first|second, true},
 				flip{"destination address", ip.is4, map[bool]int{true: 19, false: 39}[ip.is4], 1, in, in == first|second, true},
 				flip{"last byte", ip.is4, ip.len + 32 + 999, 1, in, false, false},
-				flip{"TCP checksum", ip.is4, at(tcpChecksum), 0x80, in, false, false},
+				flip{"TCP checksum", ip.is4, at(wire.TCPChecksum), 0x80, in, false, false},
 			)
 		}
 	}
@@ -215,7 +216,7 @@ func TestHeadersThatAreNotThere(t *testing.T) {
 	}
 	for _, offset := range []byte{0, 4, 15} {
 		b := plain(true, 10).packet(t)
-		b[ip4HeaderLen+tcpDataOffset] = offset << 4
+		b[wire.IP4HeaderLen+wire.TCPDataOffset] = offset << 4
 		resum(b)
 		if begins(t, b, link.Offload{}) {
 			t.Errorf("a train began with a data offset of %d", offset)
@@ -226,9 +227,9 @@ func TestHeadersThatAreNotThere(t *testing.T) {
 	s := plain(true, 10)
 	s.ack = 0x5010_0000
 	b := s.packet(t)
-	b = append(append(append([]byte(nil), b[:ip4HeaderLen]...), 0, 0, 0, 0), b[ip4HeaderLen:]...)
+	b = append(append(append([]byte(nil), b[:wire.IP4HeaderLen]...), 0, 0, 0, 0), b[wire.IP4HeaderLen:]...)
 	b[0]++
-	put16(b[ip4TotalLen:], uint16(len(b)))
+	wire.Put16(b[wire.IP4TotalLen:], uint16(len(b)))
 	resum(b)
 	if begins(t, b, vouched) {
 		t.Error("a train began with a packet with IPv4 options")
@@ -296,12 +297,12 @@ func TestIdentificationsCountOrStay(t *testing.T) {
 // for both segments or one.
 func TestWhoVouchesForTheChecksum(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, is4 bool) {
-		start := uint16(ip6HeaderLen)
+		start := uint16(wire.IP6HeaderLen)
 		if is4 {
-			start = ip4HeaderLen
+			start = wire.IP4HeaderLen
 		}
 		none, valid := link.Offload{}, link.Offload{Checksum: link.ChecksumValid}
-		partial := link.Offload{Checksum: link.ChecksumPartial, ChecksumStart: start, ChecksumOffset: tcpChecksum}
+		partial := link.Offload{Checksum: link.ChecksumPartial, ChecksumStart: start, ChecksumOffset: wire.TCPChecksum}
 		elsewhere := partial
 		elsewhere.ChecksumStart++
 		other := partial
@@ -320,7 +321,7 @@ func TestWhoVouchesForTheChecksum(t *testing.T) {
 			a := plain(is4, 1000)
 			packets := [][]byte{a.packet(t), a.next(1000).packet(t)}
 			for _, p := range packets {
-				p[int(start)+tcpChecksum]++
+				p[int(start)+wire.TCPChecksum]++
 			}
 			r := newReader(t)
 			r.take(packets[0], c.a)
@@ -350,7 +351,7 @@ func TestAChecksumThatWasFoundRightIsNotSummedAgain(t *testing.T) {
 // TestALongTrainEndsWhereItsHeaderCanSayNoMore, or its memory ends: a stream without end
 // becomes frames that are as long as possible.
 func TestALongTrainEndsWhereItsHeaderCanSayNoMore(t *testing.T) {
-	const header4, header6 = ip4HeaderLen + tcpHeaderLen, ip6HeaderLen + tcpHeaderLen
+	const header4, header6 = wire.IP4HeaderLen + wire.TCPHeaderLen, wire.IP6HeaderLen + wire.TCPHeaderLen
 	for _, c := range []struct {
 		is4        bool
 		memory     int
@@ -359,9 +360,9 @@ func TestALongTrainEndsWhereItsHeaderCanSayNoMore(t *testing.T) {
 		{is4: true, memory: link.MaxFrame, size: 1460, want: 44},
 		{is4: true, memory: link.MaxFrame, size: (65535 - header4) / 5, want: 5}, // to the last byte
 		{is4: true, memory: link.MaxFrame, size: (65535-header4)/5 + 1, want: 4},
-		{is4: false, memory: link.MaxFrame, size: (65535 + ip6HeaderLen - header6) / 5, want: 5},
-		{is4: false, memory: link.MaxFrame, size: (65535+ip6HeaderLen-header6)/5 + 1, want: 4},
-		{is4: false, memory: 1 << 20, size: (65535+ip6HeaderLen-header6)/5 + 1, want: 4},
+		{is4: false, memory: link.MaxFrame, size: (65535 + wire.IP6HeaderLen - header6) / 5, want: 5},
+		{is4: false, memory: link.MaxFrame, size: (65535+wire.IP6HeaderLen-header6)/5 + 1, want: 4},
+		{is4: false, memory: 1 << 20, size: (65535+wire.IP6HeaderLen-header6)/5 + 1, want: 4},
 		{is4: true, memory: header4 + 3000, size: 1000, want: 3},
 		{is4: true, memory: header4 + 2999, size: 1000, want: 2},
 		{is4: true, memory: header4 + 1000, size: 1000, want: 1},

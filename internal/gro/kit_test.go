@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/a644562b/portico/internal/gso"
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -87,19 +88,19 @@ func (s segment) packet(t failer) []byte {
 // resum puts the checksums of IPv4 and TCP right in a packet that was changed, where
 // there are such headers; it looks for no more than their places.
 func resum(b []byte) {
-	at := ip6HeaderLen
+	at := wire.IP6HeaderLen
 	pseudo := uint32(0)
 	if b[0]>>4 == 4 {
 		at = int(b[0]&0xf) * 4
-		put16(b[ip4Checksum:], 0)
-		put16(b[ip4Checksum:], ^slowSum(0, b[:at]))
-		pseudo = uint32(slowSum(0, b[ip4Addrs:ip4HeaderLen]))
+		wire.Put16(b[wire.IP4Checksum:], 0)
+		wire.Put16(b[wire.IP4Checksum:], ^slowSum(0, b[:at]))
+		pseudo = uint32(slowSum(0, b[wire.IP4Addrs:wire.IP4HeaderLen]))
 	} else {
-		pseudo = uint32(slowSum(0, b[ip6Addrs:ip6HeaderLen]))
+		pseudo = uint32(slowSum(0, b[wire.IP6Addrs:wire.IP6HeaderLen]))
 	}
 	t := b[at:]
-	put16(t[tcpChecksum:], 0)
-	put16(t[tcpChecksum:], ^slowSum(pseudo+protoTCP+uint32(len(t)), t))
+	wire.Put16(t[wire.TCPChecksum:], 0)
+	wire.Put16(t[wire.TCPChecksum:], ^slowSum(pseudo+wire.ProtoTCP+uint32(len(t)), t))
 }
 
 // slowSum is the Internet checksum as RFC 1071 explains it.

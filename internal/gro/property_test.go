@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 	"pgregory.net/rapid"
 )
@@ -140,16 +141,16 @@ func FuzzTrain(f *testing.F) {
 // checksums of one of the two kinds that mean the same.
 func canonical(p []byte) []byte {
 	p = bytes.Clone(p)
-	at := ip6HeaderLen
+	at := wire.IP6HeaderLen
 	if p[0]>>4 == 4 {
-		at = ip4HeaderLen
-		if p[ip4Fragment]&0x40 != 0 {
-			put16(p[ip4ID:], 0)
+		at = wire.IP4HeaderLen
+		if p[wire.IP4Fragment]&0x40 != 0 {
+			wire.Put16(p[wire.IP4ID:], 0)
 		}
-		put16(p[ip4Checksum:], 0)
+		wire.Put16(p[wire.IP4Checksum:], 0)
 	}
-	if len(p) >= at+tcpHeaderLen {
-		put16(p[at+tcpChecksum:], 0)
+	if len(p) >= at+wire.TCPHeaderLen {
+		wire.Put16(p[at+wire.TCPChecksum:], 0)
 	}
 	return p
 }

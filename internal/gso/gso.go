@@ -20,6 +20,7 @@ import (
 	"sync"
 
 	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 )
 
@@ -114,9 +115,9 @@ func complete(p []byte, start, offset int) error {
 		return ErrChecksum
 	}
 	sum := ^checksum.Sum(0, p[start:])
-	if offset == udpChecksum {
+	if offset == wire.UDPChecksum {
 		sum = udpNonZero(sum)
 	}
-	put16(p[start+offset:], sum)
+	wire.Put16(p[start+offset:], sum)
 	return nil
 }

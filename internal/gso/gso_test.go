@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -90,11 +91,11 @@ func (s *super) frame(t failer) *link.Frame {
 	f := &link.Frame{}
 	f.GSO, f.GSOSize = s.kind(), uint16(s.gso)
 	start := len(b) - len(s.payload) - 8
-	offset := udpChecksum
+	offset := wire.UDPChecksum
 	if !s.udp {
 		start = len(b) - len(s.payload) - s.tcpHeaderLen()
-		offset = tcpChecksum
-		b[start+tcpFlags] = s.flags
+		offset = wire.TCPChecksum
+		b[start+wire.TCPFlags] = s.flags
 		resum(b, start, offset)
 	}
 	if s.gso != 0 {
@@ -104,9 +105,9 @@ func (s *super) frame(t failer) *link.Frame {
 	case s.partial:
 		f.Checksum = link.ChecksumPartial
 		f.ChecksumStart, f.ChecksumOffset = uint16(start), uint16(offset)
-		put16(b[start+offset:], partialSum(b, start))
+		wire.Put16(b[start+offset:], partialSum(b, start))
 	case s.noSum:
-		put16(b[start+offset:], 0)
+		wire.Put16(b[start+offset:], 0)
 	}
 	cut := min(s.cut, len(b))
 	f.Data = b[:cut:cut]
@@ -168,9 +169,9 @@ func partialSum(b []byte, start int) uint16 {
 
 // resum fills in the transport checksum anew.
 func resum(b []byte, start, offset int) {
-	put16(b[start+offset:], 0)
+	wire.Put16(b[start+offset:], 0)
 	pseudo := partialSum(b, start)
-	put16(b[start+offset:], ^slowSum([]byte{byte(pseudo >> 8), byte(pseudo)}, b[start:]))
+	wire.Put16(b[start+offset:], ^slowSum([]byte{byte(pseudo >> 8), byte(pseudo)}, b[start:]))
 }
 
 // split collects copies of what Split emits.
@@ -332,12 +333,12 @@ func (s *super) judgePiece(t failer, j judged, i, n, offset int) {
 	}
 	want := s.flags
 	if i > 0 {
-		want &^= flagCWR
+		want &^= wire.FlagCWR
 	}
 	if i < n-1 {
-		want &^= flagFIN | flagPSH
+		want &^= wire.FlagFIN | wire.FlagPSH
 	}
-	if got := j.tcp.Contents[tcpFlags]; got != want {
+	if got := j.tcp.Contents[wire.TCPFlags]; got != want {
 		t.Fatalf("piece %d has flags %#x, want %#x", i, got, want)
 	}
 	if len(j.tcp.Contents) != s.tcpHeaderLen() {
@@ -381,15 +382,15 @@ func TestUDPChecksumThatComesOutZeroIsWrittenAsOnes(t *testing.T) {
 	b := s.packet(t)
 	// The right checksum as payload makes the sum come out as 0 (RFC 768).
 	copy(b[28:], b[26:28])
-	put16(b[26:], partialSum(b, 20))
+	wire.Put16(b[26:], partialSum(b, 20))
 	f := &link.Frame{Data: b, Offload: link.Offload{Checksum: link.ChecksumPartial, ChecksumStart: 20, ChecksumOffset: 6}}
 	pieces, err := split(f)
-	if err != nil || get16(pieces[0].Data[26:]) != 0xffff {
+	if err != nil || wire.Get16(pieces[0].Data[26:]) != 0xffff {
 		t.Errorf("checksum %x, %v; want ffff", pieces[0].Data[26:28], err)
 	}
 	f.Offload.GSO, f.Offload.GSOSize = link.GSOUDP, 2
 	pieces, err = split(f)
-	if err != nil || get16(pieces[0].Data[26:]) != 0xffff {
+	if err != nil || wire.Get16(pieces[0].Data[26:]) != 0xffff {
 		t.Errorf("of a super-segment: checksum %x, %v; want ffff", pieces[0].Data[26:28], err)
 	}
 }
@@ -412,20 +413,20 @@ func TestWhatCannotBeCutIsRefused(t *testing.T) {
 		{"IPv6 called IPv4", good6, func(f *link.Frame) { f.GSO = link.GSOTCP4 }, ErrHeaders},
 		{"TCP called UDP", good4, func(f *link.Frame) { f.GSO = link.GSOUDP }, ErrHeaders},
 		{"unknown kind", good4, func(f *link.Frame) { f.GSO = 9 }, ErrHeaders},
-		{"not TCP", good4, func(f *link.Frame) { f.Data[ip4Protocol] = 1 }, ErrHeaders},
-		{"more fragments", good4, func(f *link.Frame) { f.Data[ip4Fragment] = 0x20 }, ErrHeaders},
-		{"later fragment", good4, func(f *link.Frame) { f.Data[ip4Fragment+1] = 1 }, ErrHeaders},
+		{"not TCP", good4, func(f *link.Frame) { f.Data[wire.IP4Protocol] = 1 }, ErrHeaders},
+		{"more fragments", good4, func(f *link.Frame) { f.Data[wire.IP4Fragment] = 0x20 }, ErrHeaders},
+		{"later fragment", good4, func(f *link.Frame) { f.Data[wire.IP4Fragment+1] = 1 }, ErrHeaders},
 		{"IHL below 5", good4, func(f *link.Frame) { f.Data[0] = 0x44 }, ErrHeaders},
 		{"IHL beyond the end", good4, func(f *link.Frame) { f.Data[0] = 0x4f; f.Data = f.Data[:40] }, ErrHeaders},
 		{"TCP header cut short", good4, func(f *link.Frame) { f.Data = f.Data[:39] }, ErrHeaders},
-		{"data offset below 5", good4, func(f *link.Frame) { f.Data[20+tcpDataOffset] = 4 << 4 }, ErrHeaders},
-		{"data offset beyond the end", good4, func(f *link.Frame) { f.Data[20+tcpDataOffset] = 15 << 4; f.Data = f.Data[:79] }, ErrHeaders},
+		{"data offset below 5", good4, func(f *link.Frame) { f.Data[20+wire.TCPDataOffset] = 4 << 4 }, ErrHeaders},
+		{"data offset beyond the end", good4, func(f *link.Frame) { f.Data[20+wire.TCPDataOffset] = 15 << 4; f.Data = f.Data[:79] }, ErrHeaders},
 		{"IPv6 header cut short", good6, func(f *link.Frame) { f.Data = f.Data[:39] }, ErrHeaders},
-		{"IPv6 fragment", good6, func(f *link.Frame) { f.Data[ip6NextHeader] = 44 }, ErrHeaders},
-		{"IPv6 options beyond the end", good6, func(f *link.Frame) { f.Data[ip6NextHeader] = extHopByHop; f.Data[41] = 255 }, ErrHeaders},
+		{"IPv6 fragment", good6, func(f *link.Frame) { f.Data[wire.IP6NextHeader] = 44 }, ErrHeaders},
+		{"IPv6 options beyond the end", good6, func(f *link.Frame) { f.Data[wire.IP6NextHeader] = extHopByHop; f.Data[41] = 255 }, ErrHeaders},
 		{"IPv6 routing header still to be obeyed", good6, func(f *link.Frame) {
-			f.Data[ip6NextHeader] = extRouting
-			copy(f.Data[40:], []byte{protoTCP, 0, 0, 1})
+			f.Data[wire.IP6NextHeader] = extRouting
+			copy(f.Data[40:], []byte{wire.ProtoTCP, 0, 0, 1})
 		}, ErrHeaders},
 		{"piece longer than IPv4 can say", good4, func(f *link.Frame) { f.GSOSize = 65535; f.Data = append(f.Data, make([]byte, 65300)...) }, ErrHeaders},
 		{"piece longer than IPv6 can say", good6, func(f *link.Frame) { f.GSOSize = 65535; f.Data = append(f.Data, make([]byte, 65400)...) }, ErrHeaders},

@@ -4,52 +4,21 @@ import (
 	"encoding/binary"
 
 	"github.com/a644562b/portico/internal/checksum"
+	"github.com/a644562b/portico/internal/wire"
 	"github.com/a644562b/portico/link"
 )
 
-// Protocol numbers and extension headers that may stand in front of TCP and UDP
-// (RFC 8200, section 4).
+// Extension headers that may stand in front of TCP and UDP (RFC 8200, section 4).
 const (
-	protoTCP     = 6
-	protoUDP     = 17
-	extHopByHop  = 0
-	extRouting   = 43
-	extDestOpts  = 60
-	ip4HeaderLen = 20
-	ip6HeaderLen = 40
-	tcpHeaderLen = 20
-	udpHeaderLen = 8
-)
-
-// Where the fields stand that change from piece to piece.
-const (
-	ip4TotalLen   = 2
-	ip4ID         = 4
-	ip4Fragment   = 6
-	ip4Protocol   = 9
-	ip4Checksum   = 10
-	ip4Addrs      = 12
-	ip6PayloadLen = 4
-	ip6NextHeader = 6
-	ip6Addrs      = 8
+	extHopByHop = 0
+	extRouting  = 43
+	extDestOpts = 60
 	// ip6SegmentsLeft counts from the start of a routing header.
 	ip6SegmentsLeft = 3
-	tcpSeq          = 4
-	tcpDataOffset   = 12
-	tcpFlags        = 13
-	tcpChecksum     = 16
-	udpLength       = 4
-	udpChecksum     = 6
 )
 
-const (
-	flagFIN = 0x01
-	flagPSH = 0x08
-	flagCWR = 0x80
-
-	// ip4FragmentBits are MF and the fragment offset.
-	ip4FragmentBits = 0x3fff
-)
+// ip4FragmentBits are MF and the fragment offset.
+const ip4FragmentBits = 0x3fff
 
 // layout is where things stand in a super-segment, and what all its pieces share.
 type layout struct {
@@ -84,15 +53,15 @@ func parse(b []byte, kind link.GSO) (l layout, ok bool) {
 		return l, false
 	}
 	switch {
-	case kind == link.GSOTCP4 && l.is4 && l.proto == protoTCP, kind == link.GSOTCP6 && !l.is4 && l.proto == protoTCP:
-		if len(b) < l.transport+tcpHeaderLen {
+	case kind == link.GSOTCP4 && l.is4 && l.proto == wire.ProtoTCP, kind == link.GSOTCP6 && !l.is4 && l.proto == wire.ProtoTCP:
+		if len(b) < l.transport+wire.TCPHeaderLen {
 			return l, false
 		}
-		n := int(b[l.transport+tcpDataOffset]>>4) * 4
+		n := int(b[l.transport+wire.TCPDataOffset]>>4) * 4
 		l.payload = l.transport + n
-		return l, n >= tcpHeaderLen && l.payload <= len(b)
-	case kind == link.GSOUDP && l.proto == protoUDP:
-		l.payload = l.transport + udpHeaderLen
+		return l, n >= wire.TCPHeaderLen && l.payload <= len(b)
+	case kind == link.GSOUDP && l.proto == wire.ProtoUDP:
+		l.payload = l.transport + wire.UDPHeaderLen
 		return l, l.payload <= len(b)
 	}
 	return l, false
@@ -100,17 +69,17 @@ func parse(b []byte, kind link.GSO) (l layout, ok bool) {
 
 func parse4(b []byte) (layout, bool) {
 	n := int(b[0]&0xf) * 4
-	if n < ip4HeaderLen || len(b) < n || get16(b[ip4Fragment:])&ip4FragmentBits != 0 {
+	if n < wire.IP4HeaderLen || len(b) < n || wire.Get16(b[wire.IP4Fragment:])&ip4FragmentBits != 0 {
 		return layout{}, false
 	}
-	return layout{is4: true, proto: b[ip4Protocol], transport: n}, true
+	return layout{is4: true, proto: b[wire.IP4Protocol], transport: n}, true
 }
 
 func parse6(b []byte) (layout, bool) {
-	if len(b) < ip6HeaderLen {
+	if len(b) < wire.IP6HeaderLen {
 		return layout{}, false
 	}
-	next, at := b[ip6NextHeader], ip6HeaderLen
+	next, at := b[wire.IP6NextHeader], wire.IP6HeaderLen
 	for next == extHopByHop || next == extRouting || next == extDestOpts {
 		if len(b) < at+8 {
 			return layout{}, false
@@ -129,65 +98,65 @@ func (l *layout) fits(n int) bool {
 	if l.is4 {
 		return n <= 0xffff
 	}
-	return n-ip6HeaderLen <= 0xffff
+	return n-wire.IP6HeaderLen <= 0xffff
 }
 
 // checksumAt is where the transport checksum stands.
 func (l *layout) checksumAt() int {
-	if l.proto == protoTCP {
-		return l.transport + tcpChecksum
+	if l.proto == wire.ProtoTCP {
+		return l.transport + wire.TCPChecksum
 	}
-	return l.transport + udpChecksum
+	return l.transport + wire.UDPChecksum
 }
 
-func (l *layout) checksumIsZero(b []byte) bool { return get16(b[l.checksumAt():]) == 0 }
+func (l *layout) checksumIsZero(b []byte) bool { return wire.Get16(b[l.checksumAt():]) == 0 }
 
 // pseudoHeader is the sum of the pseudo-header without its length, which differs
 // from piece to piece (RFC 9293, section 3.1; RFC 8200, section 8.1).
 func pseudoHeader(header []byte, l layout) uint16 {
 	if l.is4 {
-		return checksum.Sum(uint16(l.proto), header[ip4Addrs:ip4HeaderLen])
+		return checksum.Sum(uint16(l.proto), header[wire.IP4Addrs:wire.IP4HeaderLen])
 	}
-	return checksum.Sum(uint16(l.proto), header[ip6Addrs:ip6HeaderLen])
+	return checksum.Sum(uint16(l.proto), header[wire.IP6Addrs:wire.IP6HeaderLen])
 }
 
 // patch turns p, the headers of the whole and the payload of one piece, into that
 // piece.
 func (l *layout) patch(p []byte, at part) {
 	if l.is4 {
-		put16(p[ip4TotalLen:], uint16(len(p)))
-		put16(p[ip4ID:], get16(p[ip4ID:])+uint16(at.index))
-		put16(p[ip4Checksum:], 0)
-		put16(p[ip4Checksum:], ^checksum.Sum(0, p[:l.transport]))
+		wire.Put16(p[wire.IP4TotalLen:], uint16(len(p)))
+		wire.Put16(p[wire.IP4ID:], wire.Get16(p[wire.IP4ID:])+uint16(at.index))
+		wire.Put16(p[wire.IP4Checksum:], 0)
+		wire.Put16(p[wire.IP4Checksum:], ^checksum.Sum(0, p[:l.transport]))
 	} else {
-		put16(p[ip6PayloadLen:], uint16(len(p)-ip6HeaderLen))
+		wire.Put16(p[wire.IP6PayloadLen:], uint16(len(p)-wire.IP6HeaderLen))
 	}
 	t := p[l.transport:]
-	if l.proto == protoTCP {
+	if l.proto == wire.ProtoTCP {
 		patchTCP(t, at)
 	} else {
-		put16(t[udpLength:], uint16(len(t)))
+		wire.Put16(t[wire.UDPLength:], uint16(len(t)))
 	}
 	if l.noChecksum {
 		return
 	}
 	field := p[l.checksumAt():]
-	put16(field, 0)
+	wire.Put16(field, 0)
 	sum := ^checksum.Sum(checksum.Combine(l.pseudo, uint16(len(t))), t)
-	if l.proto == protoUDP {
+	if l.proto == wire.ProtoUDP {
 		sum = udpNonZero(sum)
 	}
-	put16(field, sum)
+	wire.Put16(field, sum)
 }
 
 func patchTCP(t []byte, at part) {
-	seq := binary.BigEndian.Uint32(t[tcpSeq:])
-	binary.BigEndian.PutUint32(t[tcpSeq:], seq+uint32(at.offset))
+	seq := binary.BigEndian.Uint32(t[wire.TCPSeq:])
+	binary.BigEndian.PutUint32(t[wire.TCPSeq:], seq+uint32(at.offset))
 	if at.index > 0 {
-		t[tcpFlags] &^= flagCWR
+		t[wire.TCPFlags] &^= wire.FlagCWR
 	}
 	if !at.last {
-		t[tcpFlags] &^= flagFIN | flagPSH
+		t[wire.TCPFlags] &^= wire.FlagFIN | wire.FlagPSH
 	}
 }
 
@@ -198,6 +167,3 @@ func udpNonZero(sum uint16) uint16 {
 	}
 	return sum
 }
-
-func get16(b []byte) uint16    { return binary.BigEndian.Uint16(b) }
-func put16(b []byte, v uint16) { binary.BigEndian.PutUint16(b, v) }
