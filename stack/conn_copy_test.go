@@ -44,7 +44,7 @@ type slow struct {
 func (w *slow) Write(p []byte) (int, error) {
 	w.writes++
 	if w.rnd.IntN(8) == 0 {
-		time.Sleep(time.Duration(w.rnd.IntN(100)) * time.Millisecond)
+		<-time.After(time.Duration(w.rnd.IntN(100)) * time.Millisecond)
 	}
 	return w.Buffer.Write(p)
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,29 +15,21 @@ import (
 	"github.com/a644562b/portico/link/pipe"
 )
 
-// flooded is a device of which who polls it always gets something, a ping, and its engine, once
-// told to be late, nothing for a minute. When the fifth ping is answered something happens.
+// flooded is a device with a late engine, and who polls it always gets something, a ping. When
+// the fifth is answered something happens.
 type flooded struct {
-	link.Device
-	late    atomic.Bool
+	lateEngine
 	answers int
 	atFifth func()
 }
 
 func (d *flooded) Queues() []link.Queue {
-	return []link.Queue{&floodedQueue{d.Device.Queues()[0].(link.SharedQueue), d}}
+	return []link.Queue{&floodedQueue{d.lateEngine.Queues()[0].(*lateQueue), d}}
 }
 
 type floodedQueue struct {
-	link.SharedQueue
+	*lateQueue
 	d *flooded
-}
-
-func (q *floodedQueue) ReadShared(turn sync.Locker, frames []link.Frame) (int, error) {
-	if q.d.late.Load() {
-		<-time.After(time.Minute)
-	}
-	return q.SharedQueue.ReadShared(turn, frames)
 }
 
 func (q *floodedQueue) Poll(frames []link.Frame) int {
@@ -76,16 +66,11 @@ func TestAWriterThatTakesInEndsInTime(t *testing.T) {
 		t.Run(test.by, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, b := pipe.New(pipe.Config{})
-				d := &flooded{Device: a}
+				d := &flooded{lateEngine: lateEngine{Device: a}}
 				h := newHostsOn(t, d, b, clientConfig(), serverConfig())
 				defer h.close()
-				client, server := h.connect(t)
+				client, server := d.connect(t, h)
 				defer server.Close() // it does not read
-				synctest.Wait()
-				mustWrite(t, client, "x") // after this batch the engine is late
-				d.late.Store(true)
-				wantRead(t, server, "x")
-				synctest.Wait()
 				d.atFifth = func() { test.end(h, client) }
 				_, err := client.Write(make([]byte, 64<<20))
 				if !errors.Is(err, test.want) {

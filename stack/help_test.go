@@ -26,6 +26,17 @@ func (d *lateEngine) Queues() []link.Queue {
 	return []link.Queue{&lateQueue{d.Device.Queues()[0].(link.SharedQueue), d}}
 }
 
+// connect returns the two ends of a connection that stands when the engine begins to be late.
+func (d *lateEngine) connect(t *testing.T, h *hosts) (client, server *Conn) {
+	client, server = h.connect(t)
+	synctest.Wait()
+	mustWrite(t, client, "x") // after this batch
+	d.late.Store(true)
+	wantRead(t, server, "x")
+	synctest.Wait()
+	return client, server
+}
+
 type lateQueue struct {
 	link.SharedQueue
 	d *lateEngine
@@ -62,12 +73,7 @@ func TestAWriterTakesInWhatMakesRoom(t *testing.T) {
 				d := &lateEngine{Device: a}
 				h := newHostsOn(t, d, b, clientConfig(), serverConfig())
 				defer h.close()
-				client, server := h.connect(t)
-				synctest.Wait()
-				mustWrite(t, client, "x") // after this batch the engine is late
-				d.late.Store(true)
-				wantRead(t, server, "x")
-				synctest.Wait()
+				client, server := d.connect(t, h)
 
 				data := bytes.Repeat([]byte("portico "), 1<<19)
 				received := make(chan []byte)

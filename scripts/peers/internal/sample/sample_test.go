@@ -29,9 +29,9 @@ func TestMeansOfWhatWasSeenBetweenTwoReadings(t *testing.T) {
 			{Window: 10, Flight: 4, RTT: 100 * time.Microsecond},
 			{Window: 20, Flight: 8, RTT: 300 * time.Microsecond},
 		}})
-		time.Sleep(3*every + every/2)
+		<-time.After(3*every + every/2)
 		stop()
-		time.Sleep(10 * every) // a look too many would run out of looks
+		<-time.After(10 * every) // a look too many would run out of looks
 		after := Read()
 		text, err := json.Marshal(Sums{after.Looks - before.Looks, after.Window - before.Window,
 			after.Flight - before.Flight, after.RTT - before.RTT}.Map())
@@ -54,7 +54,7 @@ func TestNobodyLooked(t *testing.T) {
 		c, d := net.Pipe() // shows nothing of itself
 		before := Read()
 		stop := Watch(c)
-		time.Sleep(3 * every)
+		<-time.After(3 * every)
 		stop()
 		if Read() != before {
 			t.Error("a pipe was sampled")
