@@ -118,6 +118,12 @@ type SharedQueue interface {
 	Poll(frames []Frame) int
 }
 
+// Unshared is the lock of a SharedQueue that has one reader.
+type Unshared struct{}
+
+func (Unshared) Lock()   {}
+func (Unshared) Unlock() {}
+
 // Caps are the offloads that the far side of a device takes off a writer's hands.
 type Caps struct {
 	// Checksum: frames with ChecksumPartial may be written.

@@ -57,8 +57,8 @@ type Conn struct {
 }
 
 // newConn returns a connection that nobody else knows of yet.
-func newConn(s *Stack, n network, r route, serial uint64) *Conn {
-	return &Conn{network: n, via: r.via, dscp: s.cfg.DSCP, serial: serial, alarm: mono.Never}
+func newConn(s *Stack, n network, via *iface, serial uint64) *Conn {
+	return &Conn{network: n, via: via, dscp: s.cfg.DSCP, serial: serial, alarm: mono.Never}
 }
 
 func (c *Conn) stack() *Stack { return c.via.stack }

@@ -198,7 +198,7 @@ func (s *Stack) chosen(remote netip.Addr, port uint16) (netip.AddrPort, error) {
 // dialTCP makes a connection and waits until it is established or has failed.
 func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
 	s := d.Stack
-	c := newConn(s, tcpNetwork(network), s.routeTo(remote.Addr(), s.serial.Load()), s.serial.Add(1))
+	c := newConn(s, tcpNetwork(network), s.routeTo(remote.Addr(), 0).via, s.serial.Add(1))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ends, err := s.claim(c, local, remote)

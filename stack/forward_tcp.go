@@ -99,7 +99,7 @@ func (r *TCPRequest) Accept() (*Conn, error) {
 
 func (r *TCPRequest) accept(syn *tcp.Segment) (*Conn, error) {
 	s := r.stack
-	c := newConn(s, networkTCPAny, r.route, s.serial.Add(1))
+	c := newConn(s, networkTCPAny, r.route.via, s.serial.Add(1))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.usable(); err != nil {

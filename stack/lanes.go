@@ -3,7 +3,6 @@ package stack
 import (
 	"errors"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,15 +21,15 @@ import (
 type lanes struct {
 	all   uint32
 	inUse atomic.Uint32
-	// due is when an engine is to look at the traffic again, a mono.Time.
+	// due is when an engine is to look at the traffic again, a mono.Time; never while one does,
+	// or spreadWhileBulk.
 	due atomic.Int64
 	// flow is a connection that has been seen since the last look, by its serial, 0 for none;
 	// several says that there were more.
 	flow    atomic.Uint64
 	several atomic.Bool
 
-	mu      sync.Mutex   // of the engine that looks
-	watcher trafficWatch // of whoever looks: see spreadWhileBulk
+	watcher trafficWatch // of whoever looks
 }
 
 func (l *lanes) init(n int) {
@@ -69,20 +68,15 @@ func (s *Stack) gatherLanes() {
 // that helps does not call it: nobody waits for its goroutine when the stack closes.
 func (s *Stack) watchTraffic(now mono.Time) {
 	l := &s.lanes
-	if int64(now) < l.due.Load() || !l.mu.TryLock() {
-		return
+	due := l.due.Load()
+	if int64(now) < due || !l.due.CompareAndSwap(due, int64(mono.Never)) {
+		return // it is not time, or another engine looks
 	}
-	defer l.mu.Unlock()
-	if int64(now) < l.due.Load() {
-		return
-	}
-	if !s.movesMuch(now) {
+	if s.movesMuch(now) {
+		s.running.Go(s.spreadWhileBulk) // not here: the kernel takes its time
+	} else {
 		l.due.Store(int64(now.Add(lookEvery)))
-		return
 	}
-	// Not here: the kernel takes its time.
-	l.due.Store(int64(mono.Never))
-	s.running.Go(s.spreadWhileBulk)
 }
 
 // movesMuch looks at what has moved since the last look.

@@ -149,7 +149,7 @@ func (r *request) complete(e *engine, now mono.Time, i int) {
 		r.tcp.Overflow(now, &e.seg)
 		return
 	}
-	c := newConn(e.s, tcpNetwork(r.listener.network), route{via: e.in, lane: e.lane}, r.serial)
+	c := newConn(e.s, tcpNetwork(r.listener.network), e.in, r.serial)
 	c.mu.Lock()
 	e.s.conns.Replace(r.key(), r, c)
 	r.gone = true

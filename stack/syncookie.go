@@ -39,7 +39,7 @@ func (e *engine) takeCookie(now mono.Time, i int, l *Listener, key flowtable.Key
 		e.overflow()
 		return true
 	}
-	c := newConn(s, tcpNetwork(l.network), route{via: e.in, lane: e.lane}, s.serial.Add(1))
+	c := newConn(s, tcpNetwork(l.network), e.in, s.serial.Add(1))
 	c.mu.Lock()
 	if other, ok := s.conns.Insert(key, c); !ok {
 		// The engine of another queue was faster with the same ACK.

@@ -56,29 +56,9 @@ func (l *lane) push(frames []link.Frame) {
 	}
 }
 
-// pop waits for a frame and fills as many of frames as there are.
-func (l *lane) pop(frames []link.Frame) (int, error) {
-	if len(frames) == 0 {
-		return 0, nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for {
-		for l.frames.Len() == 0 && !l.closed {
-			l.arrived.Wait()
-		}
-		if l.closed {
-			return 0, link.ErrClosed
-		}
-		if n := l.fill(frames); n > 0 {
-			return n, nil
-		}
-	}
-}
-
-// popShared is pop with turn locked while it takes frames, and on return when there are
-// some.
-func (l *lane) popShared(turn sync.Locker, frames []link.Frame) (int, error) {
+// pop waits for a frame and fills as many of frames as there are, with turn locked while it
+// does so, and on return when there are some.
+func (l *lane) pop(turn sync.Locker, frames []link.Frame) (int, error) {
 	for len(frames) > 0 {
 		if err := l.await(); err != nil {
 			return 0, err

@@ -203,11 +203,13 @@ type queue struct {
 }
 
 // Read implements link.Queue.
-func (q *queue) Read(frames []link.Frame) (int, error) { return q.in.pop(frames) }
+func (q *queue) Read(frames []link.Frame) (int, error) {
+	return q.in.pop(link.Unshared{}, frames)
+}
 
 // ReadShared and Poll implement link.SharedQueue.
 func (q *queue) ReadShared(turn sync.Locker, frames []link.Frame) (int, error) {
-	return q.in.popShared(turn, frames)
+	return q.in.pop(turn, frames)
 }
 
 func (q *queue) Poll(frames []link.Frame) int { return q.in.poll(frames) }

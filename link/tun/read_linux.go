@@ -39,12 +39,6 @@ type queue struct {
 
 var _ link.SharedQueue = (*queue)(nil)
 
-// unshared is the lock of a queue that has one reader.
-type unshared struct{}
-
-func (unshared) Lock()   {}
-func (unshared) Unlock() {}
-
 // maxReads is how many packets one Read takes at most, however few frames they are joined
 // to: of an Ethernet's, fewer than the engine takes in before it answers.
 const maxReads = 128
@@ -58,7 +52,7 @@ func newQueue(d *Device, raw syscall.RawConn) *queue {
 
 // Read waits for a frame and takes those behind it that are there already.
 func (q *queue) Read(frames []link.Frame) (int, error) {
-	return q.ReadShared(unshared{}, frames)
+	return q.ReadShared(link.Unshared{}, frames)
 }
 
 // ReadShared implements link.SharedQueue.
