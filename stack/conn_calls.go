@@ -89,7 +89,7 @@ func (c *Conn) await(f func(now mono.Time) (got bool, err error)) error {
 			c.follow(now) // the peer has to speak first
 		}
 		got, err := f(now)
-		if c.tcb.AckDue() {
+		if c.tcb.SendDue() {
 			c.follow(now)
 		}
 		if got || err != nil {

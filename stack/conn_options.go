@@ -9,7 +9,8 @@ import (
 )
 
 // SetNoDelay says whether small segments leave at once instead of waiting for company
-// (Nagle's algorithm, RFC 9293, section 3.7.4). The default is true, as in net.
+// (Nagle's algorithm, RFC 9293, section 3.7.4). The default is true, as in net. Small Writes in
+// a row share segments whatever is set here: see [tcp.Params].NoAutocork.
 func (c *Conn) SetNoDelay(noDelay bool) error {
 	return c.tcpOption(func(now mono.Time) { c.tcb.SetNoDelay(now, noDelay) })
 }

@@ -44,7 +44,7 @@ func (t *TCB) OpenPassive(now Time, s Setup) {
 // Write is SEND (3.10.2): it copies what the send buffer takes of p and returns how
 // many bytes that was, 0 when it is full. Before the handshake is complete the data
 // waits for it.
-func (t *TCB) Write(_ Time, p []byte) (int, error) {
+func (t *TCB) Write(now Time, p []byte) (int, error) {
 	if err := t.maySend(); err != nil {
 		return 0, err
 	}
@@ -53,6 +53,7 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 	if n > 0 {
 		t.sendBuf.Append(p[:n])
 		t.charge()
+		t.wrote(now, n == len(p))
 	}
 	return n, nil
 }
@@ -60,12 +61,13 @@ func (t *TCB) Write(_ Time, p []byte) (int, error) {
 // WriteBlock is Write of p, which lies in block, without the copy. It takes block over and
 // is true where p is large enough to be worth a block and the buffer has room for all of
 // it; else it does nothing.
-func (t *TCB) WriteBlock(_ Time, block *buffer.Block, p []byte) bool {
+func (t *TCB) WriteBlock(now Time, block *buffer.Block, p []byte) bool {
 	if t.maySend() != nil || len(p) < buffer.BlockSize/2 || len(p) > t.writeRoom() {
 		return false
 	}
 	t.sendBuf.Link(block, p)
 	t.charge()
+	t.wrote(now, true)
 	return true
 }
 
@@ -174,12 +176,13 @@ func (t *TCB) noMore() error {
 		return ErrNotConnected
 	}
 	t.set(readerWaits)
+	t.turnedToRead()
 	return nil
 }
 
-// AckDue reports whether Read has left an ACK or news of the window to be sent. Most reads
-// do not, and Next need not be asked after them.
-func (t *TCB) AckDue() bool { return t.is(ackNow | updateWindow) }
+// SendDue reports whether Read has left something to be sent: an ACK, news of the window, or
+// what gathered from Writes. Most reads do not, and Next need not be asked after them.
+func (t *TCB) SendDue() bool { return t.is(ackNow | updateWindow | pushDue) }
 
 // Readable reports whether Read would return a byte or an error.
 func (t *TCB) Readable() bool {

@@ -21,6 +21,7 @@ type Out struct {
 func (t *TCB) Next(now Time, out *Out) bool {
 	out.Data, out.DataLen, out.ECT = out.Data[:0], 0, false
 	t.unanswered = 0
+	t.clear(written | pushDue)
 	if t.replies != nil {
 		t.nextReply(now, out)
 		return true
@@ -42,7 +43,7 @@ func (t *TCB) Next(now Time, out *Out) bool {
 	t.settle(now)
 	t.account(now)
 	t.timers.rest()
-	if t.cc != nil && t.unsent() == 0 && t.scoreboard.lostBytes == 0 && t.flight() < t.window() {
+	if t.cc != nil && (t.unsent() == 0 || t.timers.armed(timerAutocork)) && t.scoreboard.lostBytes == 0 && t.flight() < t.window() {
 		t.rate.limited(t.flight())
 	}
 	return false
@@ -380,6 +381,9 @@ func (t *TCB) allowed(unsent, room, mss int) int {
 // before it (Nagle, RFC 9293, 3.7.4, in Minshall's form as on Linux: only a small
 // segment in flight holds a small one back).
 func (t *TCB) tail(n, data, mss int) int {
+	if t.autocorks(data, mss) {
+		return 0
+	}
 	small := data % mss
 	if small != 0 && t.own != nil && t.own.cork && !t.is(finQueued) {
 		return data - small

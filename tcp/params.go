@@ -73,6 +73,11 @@ type Params struct {
 	// R2SYNACK is the same for the SYN,ACK of a passive open. Default 5 (Linux), 63 s.
 	R2SYNACK int
 
+	// NoAutocork has every Write leave at once, however closely it follows others. Without it
+	// small Writes in a row are held for up to a millisecond, while something is in flight,
+	// to share segments, also with Nagle off, as on Linux with tcp_autocorking=1.
+	NoAutocork bool
+
 	// NoMTUProbing turns off the search for what the path carries without ICMP (RFC 4821),
 	// which begins when R1 is reached, as on Linux with tcp_mtu_probing=1.
 	NoMTUProbing bool

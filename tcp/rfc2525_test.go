@@ -129,7 +129,7 @@ func TestRFC2525UninitializedCWND(t *testing.T) {
 // joined otherwise than at first, is what was sent at first.
 func TestRFC2525InconsistentRetransmission(t *testing.T) {
 	for _, opts := range [][]option{nil, {withSACK}, {withTS, withSACK}} {
-		d := established(t, opts...)
+		d := established(t, append(opts, withParams(tcp.Params{NoAutocork: true}))...)
 		d.tcb.SetNoDelay(d.now, true)
 		stream := make(map[tcp.Seq]byte)
 		again := 0

@@ -205,6 +205,13 @@ func TestWhatIsCounted(t *testing.T) {
 			d.overheard()
 			d.send("P. 1(10) ack 2")
 		}, "TCPAbortOnData 1, TcpCurrEstab -1, [data after close] 1"},
+		"Writes that gather": {func(t *testing.T, tally option) *dialogue { return hurried(t, tally) },
+			func(d *dialogue) {
+				d.write(10)
+				d.send(". 1 ack 11")
+				d.overheard()
+				d.write(10)
+			}, "TCPAutoCorking 1"},
 		"the end of a linger": {inEstablished(), func(d *dialogue) {
 			d.tcb.SetLinger(100 * time.Millisecond)
 			d.write(5)

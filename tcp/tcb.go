@@ -17,7 +17,7 @@
 //	syncookie.go fastopen.go           RFC 4987, 7413
 //	listen.go              3.10.7.1 to 3.10.7.3, the states before synchronization
 //	calls.go settings.go   3.10.1 to 3.10.6, the user calls
-//	output.go              3.7, 3.8.6: what to send next
+//	output.go autocork.go  3.7, 3.8.6, 3.9.1.2: what to send next, and when not yet
 //	timers.go              3.8, 3.10.8: everything that waits
 //	delack.go              3.8.6.3: when an ACK waits, and how long
 //	rtt.go                 RFC 6298, 7323
@@ -124,6 +124,7 @@ type TCB struct {
 	err          error // why the connection ended; nil after an orderly end
 
 	mss      uint16 // what we announce
+	streak   uint8  // Writes that followed each other closely, see autocork.go
 	maxGSO   uint32
 	tsOffset uint32
 	tsRecent uint32 // TS.Recent (RFC 7323, 4.3)
@@ -135,6 +136,7 @@ type TCB struct {
 	sendLimit  int32       // bytes that sendBuf may hold
 	recvLimit  int32
 	charged    int32       // bytes that the budget has been told of
+	lastWrite  uint32      // when something was last written, see autocork.go
 	scoreboard *scoreboard // nothingSent while nothing is in flight
 	recovery   recovery
 	rack       rackState
@@ -206,6 +208,8 @@ const (
 	bufferLimited                          // woes.bufferLimited runs
 	timingOut                              // woes.timedOut runs: no progress since a timeout
 	rateAppLimited                         // the newest rate was sampled while the application set it
+	written                                // something has been since Next was asked last
+	pushDue                                // Read has let go what autocork held
 	ecnSeen                                // a packet of the peer's was ECN-capable
 )
 

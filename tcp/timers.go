@@ -20,10 +20,11 @@ const (
 	timerKeepAlive                   // RFC 9293, 3.8.4
 	timerLife                        // TIME-WAIT, or FIN-WAIT-2 of a closed socket
 	timerLinger                      // SetLinger
+	timerAutocork                    // see autocork.go
 	numTimers
 )
 
-var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger"}
+var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger", "autocork"}
 
 // timers are deadlines, one a kind. An idle connection waits for nothing and holds none.
 type timers struct {
@@ -116,7 +117,7 @@ func (t *TCB) expire(now Time, kind timerKind) {
 		t.reorderTimeout(now)
 	case timerProbe:
 		t.probeTimeout(now)
-	case timerPace: // Next sends
+	case timerPace, timerAutocork: // Next sends
 	case timerKeepAlive:
 		t.keepAliveTimeout(now)
 	case timerLife:

@@ -43,10 +43,11 @@ const (
 	timerKeepAlive
 	timerLife
 	timerLinger
+	timerAutocork
 	numTimers
 )
 
-var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger"}
+var timerNames = [numTimers]string{"probe", "retransmit", "persist", "delack", "reorder", "pace", "keepalive", "timewait", "linger", "autocork"}
 
 // inside is a snapshot of it.
 type inside struct {

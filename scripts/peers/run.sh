@@ -49,7 +49,7 @@ usage() {
 }
 
 path=direct rtt=20 rate=0 queue=0 loss='' seed=1
-tests="verify:4 upload:1 upload:8 download:1 download:8 rr:1 rr:32 rr:256 crr:1 crr:32 http:32 idle:10000"
+tests="verify:4 upload:1 upload:8 download:1 download:8 rr:1 rr:32 rr:256 crr:1 crr:32 http:32 small:1 small:8 idle:10000"
 seconds=4 runs=1 mtu=1500 cc=cubic txqlen=1000 tries=3
 label='' round=0 out='' pprof='' bin='' id=pp$$ harness=$$
 

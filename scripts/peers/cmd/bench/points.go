@@ -58,7 +58,7 @@ func groups() []group {
 		return group{loss: percent, tests: []string{"download:1", "download:8"}, absent: []string{"gvisor-wg"}}
 	}
 	return []group{
-		{tests: []string{verified, "upload:1", "upload:8", "download:1", "download:8", "rr:32", "rr:256", "crr:32", "http:32"}},
+		{tests: []string{verified, "upload:1", "upload:8", "download:1", "download:8", "rr:32", "rr:256", "crr:32", "http:32", "small:1", "small:8"}},
 		{tests: []string{"idle:10000"}, absent: []string{"kernel"}}, // whose connections are not in the process
 		lossy("0.1"), lossy("1"), lossy("3"),
 	}

@@ -36,7 +36,7 @@ func p99(l *result.Line) float64         { return l.P99 }
 func memory(l *result.Line) float64      { return l.RSSGCConn }
 func retransmits(l *result.Line) float64 { v, _ := l.Extra["retransmits"].(float64); return v }
 
-// figures are those of the project's targets.
+// figures are those of the project's targets, and others that are worth a look.
 func figures() []figure {
 	f := []figure{
 		{name: "1 connection in, Gbit/s", test: "upload:1", format: "%.1f", value: gbps, target: beside(1.3, 3, 0.9)},
@@ -53,6 +53,8 @@ func figures() []figure {
 		{name: "99 % of the 256's answers within, µs", test: "rr:256", format: "%.0f", value: p99, less: true, target: beside(0.7, 0.9, 1)},
 		{name: "connect, echo, close, 32 at once, 1/s", test: "crr:32", format: "%.0f", value: rate, target: beside(1.8, 1.5, 1.1)},
 		{name: "HTTP keep-alive, 32 connections, 1/s", test: "http:32", format: "%.0f", value: rate, target: beside(1.8, 1.6, 1)},
+		{name: "64-byte Writes, 1 connection, 1/s", test: "small:1", format: "%.0f", value: rate},
+		{name: "64-byte Writes, 8 connections, 1/s", test: "small:8", format: "%.0f", value: rate},
 		{name: "10,000 idle connections, bytes each in the process", test: "idle:10000", format: "%.0f", value: memory, less: true, target: beside(0.42, 0.42, 0)},
 		{name: "retransmissions without loss, 8 connections out", test: "download:8", format: "%.0f", value: retransmits, none: true},
 	}

@@ -88,11 +88,11 @@ func uploadOne(c *net.TCPConn, end time.Time) (sent, confirmed int64) {
 // read: it sits in the buffers of one connection.
 const mostBuffered = 64 << 20
 
-// download opens the connections, tells the sources to begin, and reads until the
+// download opens connections to the port of a source, tells it to begin, and reads until the
 // deadline. Bytes are those read within the time; the peer's count must not be smaller.
-func download(r *result.Line) (usage, usage) {
+func download(r *result.Line, port int) (usage, usage) {
 	s0 := peerStats()
-	cs := connectAll(services.PortSource)
+	cs := connectAll(port)
 	var total atomic.Int64
 	var wg sync.WaitGroup
 	before := snap()

@@ -4,6 +4,7 @@
 //
 //	upload    to the sink until the time is over; ends when the sink has read the last byte
 //	download  from the source until the time is over
+//	small     likewise, and the source writes 64 bytes at a time: its Writes are counted
 //	rr        requests and answers of --size bytes on open connections, by the echo
 //	crr       connect, one request and answer, close
 //	http      GET of 13 bytes with keep-alive
@@ -23,6 +24,7 @@ import (
 
 	"github.com/a644562b/portico/scripts/peers/internal/hist"
 	"github.com/a644562b/portico/scripts/peers/internal/result"
+	"github.com/a644562b/portico/scripts/peers/internal/services"
 )
 
 var (
@@ -64,7 +66,10 @@ func main() {
 	case "upload":
 		before, after = upload(&r)
 	case "download":
-		before, after = download(&r)
+		before, after = download(&r, services.PortSource)
+	case "small":
+		r.Size = services.SmallSize
+		before, after = download(&r, services.PortSmall)
 	case "rr", "http":
 		r.Size = *size
 		before, after = pingpong(&r, &h)
@@ -102,6 +107,13 @@ func rates(r *result.Line, h *hist.Hist, before, after usage) {
 		if r.Bytes > 0 {
 			r.PeerPerGB = r.PeerCPU / (float64(r.Bytes) / 1e9)
 			r.MachPerGB = r.MachCPU / (float64(r.Bytes) / 1e9)
+		}
+	case "small":
+		r.Ops = r.Bytes / int64(r.Size)
+		r.Rate = float64(r.Ops) / r.Seconds
+		if r.Ops > 0 {
+			r.PeerUsOp = r.PeerCPU * 1e6 / float64(r.Ops)
+			r.MachUsOp = r.MachCPU * 1e6 / float64(r.Ops)
 		}
 	case "rr", "crr", "http":
 		us := func(q float64) float64 { return float64(h.Quantile(q)) / 1e3 }

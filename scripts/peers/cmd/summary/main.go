@@ -97,6 +97,11 @@ var (
 		{"peer CPU µs/op", "%.1f", func(l *result.Line) float64 { return l.PeerUsOp }, nil},
 		{"machine CPU µs/op", "%.1f", func(l *result.Line) float64 { return l.MachUsOp }, nil},
 	}
+	writes = []figure{
+		{"1/s", "%.0f", func(l *result.Line) float64 { return l.Rate }, nil},
+		{"peer CPU µs/op", "%.2f", func(l *result.Line) float64 { return l.PeerUsOp }, nil},
+		{"machine CPU µs/op", "%.2f", func(l *result.Line) float64 { return l.MachUsOp }, nil},
+	}
 	held = []figure{
 		{"peer RSS B/conn", "%.0f", func(l *result.Line) float64 { return l.RSSConn }, nil},
 		{"after GC B/conn", "%.0f", func(l *result.Line) float64 { return l.RSSGCConn }, nil},
@@ -104,7 +109,7 @@ var (
 		{"opened/s", "%.0f", func(l *result.Line) float64 { return float64(l.Ops) / l.Seconds }, nil},
 	}
 	figures = map[string][]figure{
-		"upload": bulk, "download": bulk, "rr": trips, "crr": trips, "http": trips, "idle": held,
+		"upload": bulk, "download": bulk, "small": writes, "rr": trips, "crr": trips, "http": trips, "idle": held,
 		"verify": {{"seconds", "%.1f", func(l *result.Line) float64 { return l.Seconds }, nil}},
 	}
 	always = []figure{

@@ -9,6 +9,7 @@
 //	port 11  hold:   reads one byte, writes it back, closes (idle connections)
 //	port 19  source: reads one byte, then writes the test pattern until the
 //	                 connection breaks
+//	port 21  small:  likewise, SmallSize bytes by each Write
 //	port 80  HTTP:   / (13 bytes), /big?n=BYTES, /stats (JSON), /gc (collects garbage
 //	                 and gives what is free to the system)
 package services
@@ -38,8 +39,12 @@ const (
 	PortSink   = 9
 	PortHold   = 11
 	PortSource = 19
+	PortSmall  = 21
 	PortHTTP   = 80
 )
+
+// SmallSize is what the service small writes at once; PatternSize is a multiple of it.
+const SmallSize = 64
 
 // Hello is what / answers.
 const Hello = "Hello, World!"
@@ -134,7 +139,7 @@ func Start(listen ListenFunc) error {
 		port int
 		h    func(net.Conn)
 	}{
-		{PortEcho, echo}, {PortSink, sink}, {PortHold, hold}, {PortSource, source},
+		{PortEcho, echo}, {PortSink, sink}, {PortHold, hold}, {PortSource, source}, {PortSmall, small},
 	} {
 		l, err := listen(sv.port)
 		if err != nil {
@@ -232,15 +237,21 @@ func hold(c net.Conn) {
 	}
 }
 
-func source(c net.Conn) {
+func source(c net.Conn) { writePattern(c, len(Pattern)) }
+
+func small(c net.Conn) { writePattern(c, SmallSize) }
+
+// writePattern reads a byte, and then writes the pattern in pieces of size bytes, of which the
+// length of Pattern is a multiple.
+func writePattern(c net.Conn, size int) {
 	defer c.Close()
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 		S.err("source read", err)
 		return
 	}
 	defer sample.Watch(c)()
-	for {
-		n, err := c.Write(Pattern)
+	for off := 0; ; off = (off + size) % len(Pattern) {
+		n, err := c.Write(Pattern[off : off+size])
 		S.SourceBytes.Add(int64(n))
 		if err != nil {
 			return // the client ends the transfer by closing
