@@ -222,6 +222,12 @@ func (c *Conn) tick(now mono.Time, box *outbox) {
 		c.wakeBy(d) // it has moved later, and nothing else has happened
 		return
 	}
+	if c.tcb.Misses(now) && c.catchUp() {
+		if c.gone {
+			return
+		}
+		now = c.now()
+	}
 	c.heedPaths(now, c.tcb.Ends().Remote.Addr()) // before a timeout decides how much goes again
 	before := c.tcb.Troubled()
 	c.tcb.Tick(now)

