@@ -254,14 +254,35 @@ func (c *Conn) shutdown(f func(now mono.Time) error) error {
 	return c.opError("close", err)
 }
 
-// LocalAddr is a *net.TCPAddr.
+// LocalAddr is a *net.TCPAddr, which may be the same at every call: it must not be changed.
 func (c *Conn) LocalAddr() net.Addr {
-	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Local))
+	local, _ := c.netAddrs()
+	return local
 }
 
-// RemoteAddr is a *net.TCPAddr.
+// RemoteAddr is a *net.TCPAddr, which may be the same at every call: it must not be changed.
 func (c *Conn) RemoteAddr() net.Addr {
-	return net.TCPAddrFromAddrPort(c.stack().zoned(c.tcb.Ends().Remote))
+	_, remote := c.netAddrs()
+	return remote
+}
+
+// netAddrs are the ends in the words of net. They are kept, as net keeps them, where there is a
+// place: every error names them, also that of the deadline by which net/http ends a Read after
+// each request. (They were a sixth of all that an HTTP server allocated.)
+func (c *Conn) netAddrs() (local, remote *net.TCPAddr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x := c.extra
+	if x != nil && x.local != nil {
+		return x.local, x.remote
+	}
+	ends, s := c.tcb.Ends(), c.stack()
+	local = net.TCPAddrFromAddrPort(s.zoned(ends.Local))
+	remote = net.TCPAddrFromAddrPort(s.zoned(ends.Remote))
+	if x != nil {
+		x.local, x.remote = local, remote
+	}
+	return local, remote
 }
 
 // opError dresses an error of the operation op.
@@ -269,7 +290,8 @@ func (c *Conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return opError(op, c.network.String(), c.LocalAddr(), c.RemoteAddr(), err)
+	local, remote := c.netAddrs()
+	return opError(op, c.network.String(), local, remote, err)
 }
 
 // set runs f, which changes a setting, on a connection that is not closed.

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"net"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type extras struct {
 	readDeadline, writeDeadline deadline
 	keepAlive                   *tcp.KeepAlive // nil: the stack's
 	opener                      *Listener      // counts the connection as opened fast and pending
+	local, remote               *net.TCPAddr   // nil before they are needed, see netAddrs
 }
 
 // extras returns c.extra, made if need be. The connection is locked.
