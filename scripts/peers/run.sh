@@ -38,7 +38,7 @@ usage() {
 	  --label NAME          in the output                                      (PEER)
 	  --round N             likewise
 	  --out FILE            measurements are appended to, one line of JSON each
-	  --pprof DIR           profiles of the peer
+	  --pprof DIR           Go profiles of the peer, and what they spend their time on
 	  --bin DIR             with the programs already built (./build.sh DIR)
 	  --id NAME             that the namespaces begin with                     (pp and the process id)
 	  --harness PID         of a process that, with its descendants, is no noise (this one)
@@ -375,4 +375,5 @@ for ((i = 0; i < runs; i++)); do
 done
 tell_losses
 "$bin/summary" -skip "$first" "$out"
+[[ -z $pprof ]] || "$bin/shares" "$pprof/$label"-*.pb.gz
 exit $bad
