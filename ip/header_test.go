@@ -11,6 +11,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"pgregory.net/rapid"
 
+	"github.com/a644562b/portico/internal/checksum"
 	"github.com/a644562b/portico/ip"
 )
 
@@ -97,6 +98,31 @@ func TestAppendLengthSticksAtItsMaximum(t *testing.T) {
 		}
 		if n := binary.BigEndian.Uint16(h6.Append(nil, ip.MaxPayload6+more)[4:]); n != 65535 {
 			t.Errorf("IPv6 payload length %d", n)
+		}
+	}
+}
+
+// TestLengthUnsaidIsZero: and nothing else of the header is other than it would be.
+func TestLengthUnsaidIsZero(t *testing.T) {
+	for _, h := range []ip.Header{{Src: us4, Dst: them4, Protocol: ip.TCP}, {Src: us6, Dst: them6, Protocol: ip.TCP}} {
+		b, at := h.Append(nil, ip.LengthUnsaid), 4
+		if h.Is4() {
+			at = 2
+		}
+		if n := binary.BigEndian.Uint16(b[at:]); n != 0 {
+			t.Errorf("%v: the length is %d", h.Dst, n)
+		}
+		said := h.Append(nil, 1000)
+		if h.Is4() {
+			// A checksum that is right for the one is right for the other, less the length.
+			if sum := checksum.Sum(0, b); sum != 0xffff {
+				t.Errorf("the header sums up to %#x", sum)
+			}
+			copy(b[10:12], said[10:12])
+		}
+		copy(b[at:at+2], said[at:])
+		if !bytes.Equal(b, said) {
+			t.Errorf("%v: % x, want % x", h.Dst, b, said)
 		}
 	}
 }

@@ -152,10 +152,14 @@ func (h *Header) IsICMP() bool {
 	return h.Protocol == ICMPv6
 }
 
+// LengthUnsaid is the length of a payload that no header has room for: see Header.Append.
+const LengthUnsaid = -1
+
 // Append appends the header, without options or extension headers, for a payload of
 // payloadLen bytes. The IPv4 checksum is filled in. Both addresses are to be of one
 // family and payloadLen within MaxPayload4 or MaxPayload6; beyond that the length field
-// sticks at 65535, and the receiver will drop the packet.
+// sticks at 65535, and the receiver will drop the packet. With LengthUnsaid it is 0, as in
+// super-segments that are longer than any IPv4 packet (see link.BigSender).
 func (h *Header) Append(b []byte, payloadLen int) []byte {
 	if h.Is4() {
 		return h.append4(b, payloadLen)
@@ -217,6 +221,9 @@ func (h *Header) sentTTL() uint8 {
 
 // lengthField is what a length field says of header and payload bytes, as near as it can.
 func lengthField(header, payload int) uint16 {
+	if payload == LengthUnsaid {
+		return 0
+	}
 	return uint16(min(header+min(max(payload, 0), 65535), 65535))
 }
 

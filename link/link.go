@@ -9,6 +9,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 )
 
@@ -16,7 +17,7 @@ import (
 var ErrClosed = errors.New("link: device closed")
 
 // MaxFrame is the largest frame in bytes: an IPv4 packet of 65,535, or an IPv6
-// header of 40 with a payload of 65,535.
+// header of 40 with a payload of 65,535. (But see BigSender.)
 const MaxFrame = 65535 + 40
 
 // GSO says how a super-segment is to be cut.
@@ -150,6 +151,16 @@ func Spread(d Device, n int) error {
 		return s.Spread(n)
 	}
 	return fmt.Errorf("link: device %s cannot send by fewer queues than it has: %w", d.Name(), errors.ErrUnsupported)
+}
+
+// BigSender is a Device whose far side takes TCP super-segments over IPv4 that are longer than any
+// IPv4 packet (BIG TCP, as Linux calls it). The total length in their IP header is 0, as it has
+// no room for theirs.
+type BigSender interface {
+	Device
+	// BigTo is how long such a frame to dst may be, in bytes; 0: not longer than MaxFrame. It may
+	// change, but what could be written once may be written as long as Caps have TSO4.
+	BigTo(dst netip.Addr) int
 }
 
 // EventKind is what happened to a device.

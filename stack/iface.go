@@ -19,6 +19,7 @@ type iface struct {
 	dev     link.Device
 	queues  []link.Queue
 	engines []*engine
+	big     link.BigSender // dev, if it is one
 	mtu     atomic.Int64
 	// local: packets stay within the stack, and loopback addresses are in their place.
 	local bool
@@ -28,6 +29,7 @@ func (i *iface) init(s *Stack, dev link.Device) {
 	i.stack = s
 	i.dev = dev
 	i.queues = dev.Queues()
+	i.big, _ = dev.(link.BigSender)
 	i.mtu.Store(int64(dev.MTU()))
 }
 
@@ -45,12 +47,16 @@ func (i *iface) mss(dst netip.Addr) int {
 }
 
 // maxGSO is the most data that a super-segment to dst may carry: what an IP packet can
-// be, less the longest headers. 0: the device takes none.
+// be, or what the device takes beyond that, less the longest headers. 0: the device takes none.
 func (i *iface) maxGSO(dst netip.Addr) int {
-	if i.cuts(dst) {
-		return 65535 - ip.HeaderLen6 - tcp.MaxHeaderLen
+	if !i.cuts(dst) {
+		return 0
 	}
-	return 0
+	frame := 65535
+	if i.big != nil && dst.Is4() {
+		frame = max(frame, i.big.BigTo(dst))
+	}
+	return frame - ip.HeaderLen6 - tcp.MaxHeaderLen
 }
 
 // cuts reports whether the device takes super-segments to dst now.

@@ -70,7 +70,11 @@ func (s *Stack) sendSegment(r route, src, dst netip.Addr, tos uint8, seg *tcp.Se
 	h := ip.Header{Src: src, Dst: dst, Protocol: ip.TCP, TTL: r.hopLimit(), TOS: tos, DF: !r.mayCut}
 	s.identify(&h)
 	h.FlowLabel = s.flowLabel(netip.AddrPortFrom(src, seg.SrcPort), netip.AddrPortFrom(dst, seg.DstPort), ip.TCP)
-	h.Append(o.header[:0], length)
+	said := length
+	if dst.Is4() && length > ip.MaxPayload4 {
+		said = ip.LengthUnsaid // see link.BigSender
+	}
+	h.Append(o.header[:0], said)
 
 	f := &o.frame[0]
 	*f = link.Frame{Data: b, Payload: data}

@@ -1,9 +1,6 @@
 package tcp
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Small Writes that follow each other closely become large segments, also with Nagle off:
 // autocorking, as Linux calls it (RFC 9293, 3.9.1.2, MAY-16 and SHLD-28). Each segment costs
@@ -54,7 +51,7 @@ func (t *TCB) wrote(now Time, all bool) {
 // autocorks reports whether a segment of data bytes, all that is left to send, is held back
 // to become larger. mss is as for allowed.
 func (t *TCB) autocorks(data, mss int) bool {
-	return t.timers.armed(timerAutocork) && !t.is(finQueued|ackNow) && data < t.fill(math.MaxInt32, mss)
+	return t.timers.armed(timerAutocork) && !t.is(finQueued|ackNow) && data < t.fill(maxPacket, mss)
 }
 
 // turnedToRead lets go what is held when Read has found nothing: the application waits for

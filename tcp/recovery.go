@@ -203,6 +203,11 @@ func (t *TCB) leaveRecovery(now Time) {
 	}
 }
 
+// maxPacket is the most that any IP packet can carry, less a little. What is longer and was lost
+// may have been dropped for its length, which is not seen on any wire: after a timeout the
+// connection sends nothing longer.
+const maxPacket = 65535 - 100
+
 // retransmitTimeout is what the retransmission timer brings (RFC 6298, 5.4 to 5.6;
 // RFC 9293, 3.8.3).
 func (t *TCB) retransmitTimeout(now Time) {
@@ -214,6 +219,7 @@ func (t *TCB) retransmitTimeout(now Time) {
 		return
 	}
 	t.mtuProbeForget()
+	t.maxGSO = min(t.maxGSO, maxPacket)
 	if t.troubled() && t.cc != nil {
 		t.blackHole(now)
 	}

@@ -58,7 +58,8 @@ type Setup struct {
 	// without options (RFC 9293, 3.7.1, MUST-67).
 	MSS int
 	// MaxGSO is the most data in bytes that one segment handed to the driver may
-	// carry when the device cuts it; 0 when it does not.
+	// carry when the device cuts it; 0 when it does not. It may be more than an IP packet can
+	// carry.
 	MaxGSO int
 	// ISS is the initial send sequence number, by ISN.
 	ISS Seq

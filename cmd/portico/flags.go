@@ -79,6 +79,7 @@ type netFlags struct {
 	mtu      int
 	queues   string
 	offloads string
+	noBig    bool
 	pcap     string
 }
 
@@ -95,6 +96,7 @@ func addNetFlags(cmd *cobra.Command, name string, n int) *netFlags {
 	fl.IntVar(&f.mtu, "mtu", tun.DefaultMTU, "largest packet in `bytes`")
 	fl.StringVar(&f.queues, "queues", "auto", "`number` of queues of the TUN that connections are spread over, each read on a core of its own;\nauto: one, and up to four while much data moves")
 	fl.StringVar(&f.offloads, "offload", "auto", "super-segments across the TUN: auto, on or off")
+	fl.BoolVar(&f.noBig, "no-big-tcp", false, "send no super-segments longer than an IPv4 packet can be to this host's own sockets:\nfor a packet filter that drops those whose total length is 0")
 	fl.StringVar(&f.pcap, "pcap", "", "write every packet to `file` (pcapng)")
 	return f
 }
@@ -113,7 +115,7 @@ func (f *netFlags) config(cmd *cobra.Command) (node.Config, error) {
 	if !ok {
 		return cfg, usagef(cmd, "--offload %q is none of auto, on, off", f.offloads)
 	}
-	cfg.Offload = mode
+	cfg.Offload, cfg.NoBigTCP = mode, f.noBig
 	if len(cfg.Addrs) == 0 {
 		return cfg, usagef(cmd, "--addr is empty: give portico at least one address, as in --addr 10.77.0.2/24")
 	}

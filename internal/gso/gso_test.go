@@ -507,3 +507,27 @@ func BenchmarkSplit64KiB(b *testing.B) {
 		}
 	}
 }
+
+// TestASuperSegmentLongerThanAnyPacketIsCut: its header says a total length of 0, the pieces say
+// their own.
+func TestASuperSegmentLongerThanAnyPacketIsCut(t *testing.T) {
+	s := &super{is4: true, partial: true, gso: 1448, id: 0xfff0, seq: 0xffff_0000, flags: wire.FlagPSH | wire.FlagACK, cut: 40,
+		payload: bytes.Repeat([]byte("0123456789abcdef"), 12_000)}
+	whole := s.payload
+	s.payload = whole[:1448]
+	f := s.frame(t) // gopacket cannot say the length either
+	s.payload = whole
+	wire.Put16(f.Data[wire.IP4TotalLen:], 0)
+	f.Payload = [][]byte{whole[:100_000], whole[100_000:]}
+	pieces, err := split(f)
+	check(t, err)
+	var joined []byte
+	for i, p := range pieces {
+		j := judge(t, p.Data)
+		s.judgePiece(t, j, i, len(pieces), len(joined))
+		joined = append(joined, j.payload...)
+	}
+	if len(pieces) != (len(whole)+1447)/1448 || !bytes.Equal(joined, whole) {
+		t.Errorf("%d pieces with %d bytes", len(pieces), len(joined))
+	}
+}

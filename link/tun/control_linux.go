@@ -2,7 +2,9 @@ package tun
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,9 @@ import (
 // made where the interface was made: a socket belongs to a network namespace for
 // life, whereas the goroutine that asks may run on a thread of another one.
 type control struct {
-	tun  syscall.RawConn
+	tun syscall.RawConn
+
+	mu   sync.Mutex // held to use or close sock
 	sock int
 }
 
@@ -30,8 +34,11 @@ func newControl(file *os.File) (*control, error) {
 }
 
 func (c *control) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.sock >= 0 {
 		unix.Close(c.sock)
+		c.sock = -1
 	}
 }
 
@@ -39,21 +46,58 @@ func (c *control) close() {
 // look: it says "up" of an interface that is down, and "down" as a mere change.
 // An interface that is gone is down and keeps its MTU.
 func (c *control) look(_ wgtun.Event, last state) state {
-	gone := state{up: false, mtu: last.mtu}
-	// Ask by the name that the interface has now; it may have been renamed.
-	ifr, err := unix.NewIfreq("")
-	if err != nil || c.ioctl(unix.TUNGETIFF, ifr) != nil {
-		return gone
-	}
-	name := ifr.Name()
-	if unix.IoctlIfreq(c.sock, unix.SIOCGIFFLAGS, ifr) != nil {
-		return gone
+	ifr := c.ask(unix.SIOCGIFFLAGS)
+	if ifr == nil {
+		return state{up: false, mtu: last.mtu}
 	}
 	now := state{up: ifr.Uint16()&unix.IFF_UP != 0, mtu: last.mtu}
-	if ifr, err = unix.NewIfreq(name); err == nil && unix.IoctlIfreq(c.sock, unix.SIOCGIFMTU, ifr) == nil {
+	if ifr = c.ask(unix.SIOCGIFMTU); ifr != nil {
 		now.mtu = int(int32(ifr.Uint32()))
 	}
 	return now
+}
+
+// address4 is the first IPv4 address of the kernel's on the interface, not valid when it has
+// none.
+func (c *control) address4() netip.Addr {
+	ifr := c.ask(unix.SIOCGIFADDR)
+	if ifr == nil {
+		return netip.Addr{}
+	}
+	b, err := ifr.Inet4Addr()
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+// ask asks about the interface by the name that it has now, for it may have been renamed. The answer
+// is nil when there is none.
+func (c *control) ask(request uint) *unix.Ifreq {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ifr, err := unix.NewIfreq("")
+	if err != nil || c.sock < 0 || c.ioctl(unix.TUNGETIFF, ifr) != nil {
+		return nil
+	}
+	if ifr, err = unix.NewIfreq(ifr.Name()); err != nil || unix.IoctlIfreq(c.sock, request, ifr) != nil {
+		return nil
+	}
+	return ifr
+}
+
+// kernelSince reports whether the kernel is of this version or later.
+func kernelSince(major, minor int) bool {
+	var name unix.Utsname
+	return unix.Uname(&name) == nil && since(unix.ByteSliceToString(name.Release[:]), major, minor)
+}
+
+// since reports whether release, such as "6.18.44-generic", is of this version or later.
+func since(release string, major, minor int) bool {
+	var a, b int
+	n, _ := fmt.Sscanf(release, "%d.%d", &a, &b)
+	return n == 2 && (a > major || a == major && b >= minor)
 }
 
 // ioctl is one on the TUN itself.

@@ -35,7 +35,7 @@ func (d *Device) takes(n offload) bool {
 // that a refusal by the kernel means the offload and not the frame.
 func wellFormed(f *link.Frame) bool {
 	n := f.Len()
-	if n == 0 || n > link.MaxFrame || f.GSO > link.GSOUDP || f.Checksum > link.ChecksumValid {
+	if n == 0 || n > link.MaxFrame && (n > maxBig || f.GSO != link.GSOTCP4) || f.GSO > link.GSOUDP || f.Checksum > link.ChecksumValid {
 		return false
 	}
 	if f.Checksum == link.ChecksumPartial && int(f.ChecksumStart)+int(f.ChecksumOffset)+2 > n {

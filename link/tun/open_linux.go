@@ -78,6 +78,9 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 		}
 		return nil, err
 	}
+	if cfg.Offload != OffloadOff && !cfg.NoBigTCP && kernelSince(6, 3) {
+		d.host = &hostAddr{look: ctl.address4}
+	}
 	go func() {
 		defer ctl.close()
 		d.watch(ctl.look)

@@ -49,7 +49,8 @@ type OffloadMode uint8
 const (
 	// OffloadAuto uses what the kernel takes. What it refuses, at Open or later, is
 	// done in software from then on; and on Linux TCP segments that come in the size of
-	// the MTU are joined in software to super-segments.
+	// the MTU are joined in software to super-segments. What is for the kernel's own sockets
+	// may leave in super-segments of up to 192 KiB (BIG TCP), see Device.BigTo.
 	OffloadAuto OffloadMode = iota
 	// OffloadOn is OffloadAuto, but Open fails where the kernel refuses TCP
 	// super-segments or there are no offloads at all.
@@ -84,6 +85,10 @@ type Config struct {
 	Queues int
 	// Offload is OffloadAuto unless said otherwise.
 	Offload OffloadMode
+	// NoBigTCP keeps TCP super-segments within what an IPv4 packet can be, also to the kernel's
+	// own sockets: for a host with a filter that does not know a total length of 0. See
+	// Device.BigTo.
+	NoBigTCP bool
 	// Logger hears, once for each, of offloads that fall away; nil for silence.
 	Logger *slog.Logger
 }

@@ -26,9 +26,10 @@ type Config struct {
 	// TUN. None of the latter: the kernel's side is somebody else's business, and the
 	// interface stays down until they take it up.
 	Addrs, HostAddrs []netip.Prefix
-	// MTU in bytes, Queues and Offload are as in tun.Config.
+	// MTU in bytes, Queues, Offload and NoBigTCP are as in tun.Config.
 	MTU, Queues int
 	Offload     tun.OffloadMode
+	NoBigTCP    bool
 	// SpreadAlways is as in stack.Config.
 	SpreadAlways bool
 	// Capture gets every packet as pcapng, with what it did to its connection as the
@@ -63,7 +64,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	dev, err := tun.Open(tun.Config{
-		Name: cfg.TUN, MTU: cfg.MTU, Queues: cfg.Queues, Offload: cfg.Offload, Logger: cfg.Logger,
+		Name: cfg.TUN, MTU: cfg.MTU, Queues: cfg.Queues, Offload: cfg.Offload, NoBigTCP: cfg.NoBigTCP, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
