@@ -12,18 +12,46 @@ import (
 	"testing"
 
 	"github.com/a644562b/portico/internal/nstest"
+	"github.com/a644562b/portico/link"
+	"github.com/a644562b/portico/link/tun"
 )
 
-// arrivals are the lengths of what the kernel takes in by an interface, as a packet socket shows
-// them.
-type arrivals struct {
-	file    *os.File
+// written is a TUN that notes how long the frames are that are written to it.
+type written struct {
+	*tun.Device
 	longest atomic.Int64 // in bytes
-	unsaid  atomic.Int64 // packets of IPv4 whose header says a total length of 0
-	ended   chan struct{}
+	unsaid  atomic.Int64 // frames of IPv4 whose header says a total length of 0
 }
 
-func watchArrivals(t *testing.T, name string) *arrivals {
+func (w *written) Queues() []link.Queue { return []link.Queue{writtenQueue{w.Device.Queues()[0], w}} }
+
+type writtenQueue struct {
+	link.Queue
+	to *written
+}
+
+func (q writtenQueue) Write(frames []link.Frame) (int, error) {
+	for i := range frames {
+		q.to.note(frames[i].Data, frames[i].Len())
+	}
+	return q.Queue.Write(frames)
+}
+
+func (w *written) note(header []byte, n int) {
+	for {
+		longest := w.longest.Load()
+		if int64(n) <= longest || w.longest.CompareAndSwap(longest, int64(n)) {
+			break
+		}
+	}
+	if header[0]>>4 == 4 && binary.BigEndian.Uint16(header[2:]) == 0 {
+		w.unsaid.Add(1)
+	}
+}
+
+// watchArrivals has f called with the beginning and the length of all that the kernel takes in by
+// an interface, as a packet socket shows it, until stop is called.
+func watchArrivals(t *testing.T, name string, f func(header []byte, n int)) (stop func()) {
 	t.Helper()
 	in, err := net.InterfaceByName(name)
 	if err != nil {
@@ -37,102 +65,126 @@ func watchArrivals(t *testing.T, name string) *arrivals {
 	if err := syscall.Bind(fd, &syscall.SockaddrLinklayer{Protocol: all, Ifindex: in.Index}); err != nil {
 		t.Fatal(err)
 	}
-	a := &arrivals{file: os.NewFile(uintptr(fd), "packets"), ended: make(chan struct{})}
-	go a.run()
-	t.Cleanup(a.stop)
-	return a
-}
-
-func (a *arrivals) run() {
-	defer close(a.ended)
-	raw, err := a.file.SyscallConn()
+	file := os.NewFile(uintptr(fd), "packets")
+	raw, err := file.SyscallConn()
 	if err != nil {
-		return
+		t.Fatal(err)
 	}
-	header := make([]byte, 20)
-	for {
-		var n int
-		var from syscall.Sockaddr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = syscall.Recvfrom(int(fd), header, syscall.MSG_TRUNC)
-			return failed != syscall.EAGAIN
-		})
-		if err != nil || failed != nil {
-			return
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		header := make([]byte, 20)
+		for {
+			var n int
+			var from syscall.Sockaddr
+			var failed error
+			err := raw.Read(func(fd uintptr) bool {
+				n, from, failed = syscall.Recvfrom(int(fd), header, syscall.MSG_TRUNC)
+				return failed != syscall.EAGAIN
+			})
+			if err != nil || failed != nil {
+				return
+			}
+			if ll, ok := from.(*syscall.SockaddrLinklayer); ok && ll.Pkttype != syscall.PACKET_OUTGOING {
+				f(header, n)
+			}
 		}
-		if ll, ok := from.(*syscall.SockaddrLinklayer); !ok || ll.Pkttype == syscall.PACKET_OUTGOING {
-			continue
-		}
-		a.longest.Store(max(a.longest.Load(), int64(n)))
-		if header[0]>>4 == 4 && binary.BigEndian.Uint16(header[2:]) == 0 {
-			a.unsaid.Add(1)
-		}
+	}()
+	return func() {
+		file.Close()
+		<-ended
 	}
 }
 
-func (a *arrivals) stop() {
-	a.file.Close()
-	<-a.ended
-}
-
-// TestBigTCPIsForTheKernelItself: what its own sockets receive may come in super-segments longer
-// than any packet, what it forwards not, and all of it arrives.
+// TestBigTCPIsForTheKernelItself: what its own sockets receive may leave us in super-segments longer
+// than any packet, what it forwards not, nor what somebody looks at; and all of it arrives.
 func TestBigTCPIsForTheKernelItself(t *testing.T) {
 	nstest.Require(t)
-	s, dev := kernelNeighbour(t)
+	dev, err := tun.Open(tun.Config{Name: "tunstack"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nstest.IP(t, "link set tunstack up")
+	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("10.77.9.1/24"))
+	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("fd77:9::1/64"))
+	to := &written{Device: dev}
+	s := newStack(t, to, Config{Addrs: prefixes("10.77.9.2/24", "fd77:9::2/64")})
+	defer s.Close()
 	if dev.BigTo(netip.MustParseAddr("10.77.9.1")) == 0 {
-		t.Skip("this kernel does not do BIG TCP")
+		t.Skip("this kernel does not do BIG TCP, or somebody looks at all interfaces")
 	}
 	far := nstest.NewFarHost(t)
-	for name, c := range map[string]struct {
-		ours  string
-		dial  func(addr string) (net.Conn, error)
-		isBig bool
+	near := func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }
+	beyond := func(addr string) (c net.Conn, err error) {
+		far.Do(func() { c, err = net.Dial("tcp", addr) })
+		return c, err
+	}
+	for _, c := range []struct {
+		name, ours  string
+		dial        func(addr string) (net.Conn, error)
+		isBig, look bool
 	}{
-		"to the kernel":            {"10.77.9.2:7100", func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }, true},
-		"to the kernel, over IPv6": {"[fd77:9::2]:7100", func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }, false},
-		"forwarded": {"10.77.9.2:7101", func(addr string) (c net.Conn, err error) {
-			far.Do(func() { c, err = net.Dial("tcp", addr) })
-			return c, err
-		}, false},
+		{"to the kernel", "10.77.9.2:7100", near, true, false},
+		{"to the kernel, over IPv6", "[fd77:9::2]:7100", near, false, false},
+		{"forwarded", "10.77.9.2:7100", beyond, false, false},
+		{"looked at", "10.77.9.2:7100", near, false, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l, err := s.Listen("tcp", c.ours)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(c.name, func(t *testing.T) {
+			var seen written
+			if c.look {
+				defer watchArrivals(t, "tunstack", seen.note)()
+				for dev.BigTo(netip.MustParseAddr("10.77.9.1")) != 0 {
+					// Until it has noticed.
+				}
 			}
-			defer l.Close()
-			seen := watchArrivals(t, "tunstack")
-			client, err := c.dial(c.ours)
-			if err != nil {
-				t.Fatal(err)
+			to.longest.Store(0)
+			to.unsaid.Store(0)
+			got, want := transferTo(t, s, c.ours, c.dial)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d bytes arrived of %d, or others", len(got), len(want))
 			}
-			defer client.Close()
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			data := stream(1, 16<<20)
-			go func() {
-				server.Write(data)
-				server.Close()
-			}()
-			got, err := io.ReadAll(client)
-			if err != nil || !bytes.Equal(got, data) {
-				t.Errorf("%d bytes arrived of %d, or others: %v", len(got), len(data), err)
-			}
-			seen.stop()
-			longest, unsaid := seen.longest.Load(), seen.unsaid.Load()
+			longest, unsaid := to.longest.Load(), to.unsaid.Load()
 			if c.isBig && (longest <= 65535 || unsaid == 0) || !c.isBig && (longest > 65575 || unsaid > 0) {
 				t.Errorf("the longest super-segment had %d bytes, and of %d the header does not say the length", longest, unsaid)
 			}
 			if longest < 20_000 || longest > 192<<10 {
 				t.Errorf("the longest super-segment had %d bytes", longest)
 			}
+			if n := seen.longest.Load(); c.look && (n < 1500 || n > 65535 || seen.unsaid.Load() > 0) {
+				t.Errorf("who looks sees %d bytes, and %d packets that do not say their length", n, seen.unsaid.Load())
+			}
 		})
 	}
 	if lost := dev.Stats(); lost.WriteMalformed != 0 || lost.WriteNoRoom != 0 {
 		t.Errorf("the TUN lost frames: %+v", lost)
 	}
+}
+
+// transferTo sends much to a client that dial connects to ours, and returns what has arrived and
+// what was sent.
+func transferTo(t *testing.T, s *Stack, ours string, dial func(addr string) (net.Conn, error)) (got, want []byte) {
+	t.Helper()
+	l, err := s.Listen("tcp", ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := dial(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = stream(1, 16<<20)
+	go func() {
+		server.Write(want)
+		server.Close()
+	}()
+	if got, err = io.ReadAll(client); err != nil {
+		t.Error(err)
+	}
+	return got, want
 }

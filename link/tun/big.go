@@ -16,17 +16,18 @@ const maxBig = 192 << 10
 
 // BigTo is maxBig where dst is the kernel's own address on the interface, if it does BIG TCP
 // (Linux 6.3 and later, while Caps have TSO4). What it forwards is sent out by interfaces that
-// take 64 KiB: longer ones it would have to cut into packets itself.
+// take 64 KiB: longer ones it would have to cut into packets itself. While a packet socket gets what
+// passes by the interface BigTo is 0, for tcpdump shows "bad-len 0" in place of such a
+// super-segment.
 func (d *Device) BigTo(dst netip.Addr) int {
-	if d.host == nil || !dst.Is4() || offload(d.caps.Load())&offloadTSO4 == 0 || d.host.get() != dst {
+	if d.big == nil || !dst.Is4() || offload(d.caps.Load())&offloadTSO4 == 0 || d.big.get() != dst {
 		return 0
 	}
 	return maxBig
 }
 
-// hostAddr is the kernel's address on the interface, the first one of IPv4, as it was at most
-// hostAddrAge ago.
-type hostAddr struct {
+// bigPeer is the address to which long super-segments may go, as it was at most bigPeerAge ago.
+type bigPeer struct {
 	look func() netip.Addr
 
 	mu   sync.Mutex
@@ -34,15 +35,16 @@ type hostAddr struct {
 	addr netip.Addr
 }
 
-// hostAddrAge is short beside how long addresses stay, and long beside what it takes to ask.
-const hostAddrAge = time.Second
+// bigPeerAge is long beside what it takes to look, some microseconds, and short beside what
+// lies between the start of tcpdump and that of what it is to show.
+const bigPeerAge = 100 * time.Millisecond
 
-func (h *hostAddr) get() netip.Addr {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	// Where there is none yet it may come any moment, before connections that live for long.
-	if now := time.Now(); !h.addr.IsValid() || now.Sub(h.at) >= hostAddrAge {
-		h.at, h.addr = now, h.look()
+func (p *bigPeer) get() netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Where there is none it may come any moment, before connections that live for long.
+	if now := time.Now(); !p.addr.IsValid() || now.Sub(p.at) >= bigPeerAge {
+		p.at, p.addr = now, p.look()
 	}
-	return h.addr
+	return p.addr
 }

@@ -1,12 +1,52 @@
 package tun
 
 import (
+	"net"
 	"net/netip"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/a644562b/portico/internal/nstest"
 )
+
+// openTap opens a packet socket on an interface, as tcpdump does.
+func openTap(t *testing.T, name string) int {
+	t.Helper()
+	in, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := uint16(syscall.ETH_P_ALL<<8 | syscall.ETH_P_ALL>>8)
+	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, int(all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrLinklayer{Protocol: all, Ifindex: in.Index}); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+func TestTapped(t *testing.T) {
+	const head = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"
+	const on7 = "ffff888009a12000 3      3    0003   7     1 0      0      23456\n"
+	for _, tc := range []struct {
+		list  string
+		index int
+		want  bool
+	}{
+		{"", 7, false}, {head, 7, false}, {head + on7, 7, true}, {head + on7, 8, false},
+		{head + strings.Replace(on7, "   7     1", "   0     1", 1), 8, true}, // of any interface
+		{head + on7 + strings.Replace(on7, "   7     1", "   8     1", 1), 8, true},
+		{"nonsense\n\n7 7\n", 7, false},
+	} {
+		if got := tapped(strings.NewReader(tc.list), tc.index); got != tc.want {
+			t.Errorf("%q, %d: %v", tc.list, tc.index, got)
+		}
+	}
+}
 
 func TestSince(t *testing.T) {
 	for _, tc := range []struct {
@@ -35,7 +75,7 @@ func TestBigTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	later := func() { d.host.at = d.host.at.Add(-time.Minute) }
+	later := func() { d.big.at = d.big.at.Add(-time.Minute) }
 	want := func(when string, dst netip.Addr, n int) {
 		t.Helper()
 		if got := d.BigTo(dst); got != n {
@@ -54,6 +94,11 @@ func TestBigTo(t *testing.T) {
 	later()
 	want("with another", own, 0)
 	want("with another", other, maxBig)
+	tap := openTap(t, "tunbig")
+	later()
+	want("tapped", other, 0)
+	syscall.Close(tap)
+	want("not any more", other, maxBig)
 	d.refuse(offloadTSO4|offloadChecksum, nil)
 	want("after a refusal", other, 0)
 

@@ -1,9 +1,13 @@
 package tun
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -16,6 +20,9 @@ import (
 // life, whereas the goroutine that asks may run on a thread of another one.
 type control struct {
 	tun syscall.RawConn
+
+	// taps lists the packet sockets of the same namespace; nil: it is not known.
+	taps *os.File
 
 	mu   sync.Mutex // held to use or close sock
 	sock int
@@ -30,7 +37,11 @@ func newControl(file *os.File) (*control, error) {
 	if err != nil {
 		return &control{sock: -1}, fmt.Errorf("tun: make a control socket: %w", err)
 	}
-	return &control{tun: raw, sock: sock}, nil
+	taps, err := os.Open("/proc/thread-self/net/packet")
+	if err != nil {
+		taps = nil
+	}
+	return &control{tun: raw, sock: sock, taps: taps}, nil
 }
 
 func (c *control) close() {
@@ -39,6 +50,9 @@ func (c *control) close() {
 	if c.sock >= 0 {
 		unix.Close(c.sock)
 		c.sock = -1
+	}
+	if c.taps != nil {
+		c.taps.Close()
 	}
 }
 
@@ -57,11 +71,11 @@ func (c *control) look(_ wgtun.Event, last state) state {
 	return now
 }
 
-// address4 is the first IPv4 address of the kernel's on the interface, not valid when it has
-// none.
-func (c *control) address4() netip.Addr {
+// bigTo is the first IPv4 address of the kernel's on the interface, not valid when it has none
+// or somebody looks at what passes by the interface.
+func (c *control) bigTo() netip.Addr {
 	ifr := c.ask(unix.SIOCGIFADDR)
-	if ifr == nil {
+	if ifr == nil || c.tapped() {
 		return netip.Addr{}
 	}
 	b, err := ifr.Inet4Addr()
@@ -70,6 +84,29 @@ func (c *control) address4() netip.Addr {
 	}
 	addr, _ := netip.AddrFromSlice(b)
 	return addr
+}
+
+// tapped reports whether a packet socket, that of tcpdump for one, gets what passes by the
+// interface.
+func (c *control) tapped() bool {
+	ifr := c.ask(unix.SIOCGIFINDEX)
+	if c.taps == nil || ifr == nil {
+		return false
+	}
+	return tapped(io.NewSectionReader(c.taps, 0, 1<<20), int(ifr.Uint32()))
+}
+
+// tapped looks for the interface with this index in a list as /proc/net/packet has it. A socket
+// with index 0 gets what passes by any.
+func tapped(list io.Reader, index int) bool {
+	const column = 4
+	for lines := bufio.NewScanner(list); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if len(f) > column && (f[column] == "0" || f[column] == strconv.Itoa(index)) {
+			return true
+		}
+	}
+	return false
 }
 
 // ask asks about the interface by the name that it has now, for it may have been renamed. The answer

@@ -28,8 +28,8 @@ type Device struct {
 	// attached is how many of the queues the kernel sends by, guarded by spreading.
 	attached  int
 	spreading sync.Mutex
-	// host is asked for the kernel's address on the interface; nil where BIG TCP is unknown.
-	host *hostAddr
+	// big says to whom long super-segments may go; nil where BIG TCP is unknown.
+	big *bigPeer
 	// watched is closed when the watcher of wg's events has ended.
 	watched chan struct{}
 }

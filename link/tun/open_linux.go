@@ -79,7 +79,7 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 		return nil, err
 	}
 	if cfg.Offload != OffloadOff && !cfg.NoBigTCP && kernelSince(6, 3) {
-		d.host = &hostAddr{look: ctl.address4}
+		d.big = &bigPeer{look: ctl.bigTo}
 	}
 	go func() {
 		defer ctl.close()
