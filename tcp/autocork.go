@@ -6,12 +6,12 @@ import "time"
 // autocorking, as Linux calls it (RFC 9293, 3.9.1.2, MAY-16 and SHLD-28). Each segment costs
 // a system call and all that a kernel does with a packet, some microseconds; a Write that
 // only copies costs a tenth of that. (A stream of 64-byte Writes on one connection into a TUN
-// went 14 times as fast.)
+// went 16 times as fast.)
 //
 // What is held leaves when it fills all that one segment may carry, with an ACK that leaves
 // anyway, when the peer acknowledges something, when the application turns to Read and finds
-// nothing, or closes, and after autocorkTime: nothing is held for ever (MUST-60). A Write alone, and any in answer to what the
-// peer has said last, leave at once.
+// nothing, or closes, and after autocorkTime: nothing is held for ever (MUST-60). A Write alone,
+// and any in answer to what the peer has said last, leave at once.
 const (
 	// autocorkAfter is how many Writes must have followed each other, none later than
 	// autocorkGap microseconds after the one before.

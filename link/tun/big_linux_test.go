@@ -40,6 +40,8 @@ func TestTapped(t *testing.T) {
 		{"", 7, false}, {head, 7, false}, {head + on7, 7, true}, {head + on7, 8, false},
 		{head + strings.Replace(on7, "   7     1", "   0     1", 1), 8, true}, // of any interface
 		{head + on7 + strings.Replace(on7, "   7     1", "   8     1", 1), 8, true},
+		{head + strings.Replace(on7, "0003", "0800", 1), 7, true},  // IPv4
+		{head + strings.Replace(on7, "0003", "88cc", 1), 7, false}, // LLDP
 		{"nonsense\n\n7 7\n", 7, false},
 	} {
 		if got := tapped(strings.NewReader(tc.list), tc.index); got != tc.want {

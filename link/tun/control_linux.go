@@ -96,13 +96,13 @@ func (c *control) tapped() bool {
 	return tapped(io.NewSectionReader(c.taps, 0, 1<<20), int(ifr.Uint32()))
 }
 
-// tapped looks for the interface with this index in a list as /proc/net/packet has it. A socket
-// with index 0 gets what passes by any.
+// tapped looks in a list as /proc/net/packet has it for a socket that gets all packets, or those
+// of IPv4, of the interface with this index, or of any, which the list calls 0.
 func tapped(list io.Reader, index int) bool {
-	const column = 4
+	const protocol, device = 3, 4 // columns
 	for lines := bufio.NewScanner(list); lines.Scan(); {
 		f := strings.Fields(lines.Text())
-		if len(f) > column && (f[column] == "0" || f[column] == strconv.Itoa(index)) {
+		if len(f) > device && (f[protocol] == "0003" || f[protocol] == "0800") && (f[device] == "0" || f[device] == strconv.Itoa(index)) {
 			return true
 		}
 	}
