@@ -268,7 +268,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 
 // netAddrs are the ends in the words of net. They are kept, as net keeps them, where there is a
 // place: every error names them, also that of the deadline by which net/http ends a Read after
-// each request. (They were a sixth of all that an HTTP server allocated.)
+// each request. (They were 15 % of the objects that an HTTP server allocated.)
 func (c *Conn) netAddrs() (local, remote *net.TCPAddr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,8 +10,9 @@ import (
 
 var _ link.BigSender = (*Device)(nil)
 
-// maxBig is the longest TCP super-segment over IPv4 in bytes where the kernel does BIG TCP. From
-// 128 KiB on nothing was seen to get faster with Writes of that size.
+// maxBig is the longest TCP super-segment over IPv4 in bytes where the kernel does BIG TCP. (Eight
+// connections with Writes of 128 KiB were 1.09 times as fast as with 64 KiB by 128 KiB, by 192
+// KiB 1.22, as a Write with its headers fits then, and by 256 KiB 1.24.)
 const maxBig = 192 << 10
 
 // BigTo is maxBig where dst is the kernel's own address on the interface, if it does BIG TCP
