@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -53,19 +52,7 @@ func (w *written) note(header []byte, n int) {
 // an interface, as a packet socket shows it, until stop is called.
 func watchArrivals(t *testing.T, name string, f func(header []byte, n int)) (stop func()) {
 	t.Helper()
-	in, err := net.InterfaceByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := uint16(syscall.ETH_P_ALL<<8 | syscall.ETH_P_ALL>>8)
-	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_DGRAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, int(all))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrLinklayer{Protocol: all, Ifindex: in.Index}); err != nil {
-		t.Fatal(err)
-	}
-	file := os.NewFile(uintptr(fd), "packets")
+	file := nstest.Tap(t, name)
 	raw, err := file.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -100,13 +87,7 @@ func watchArrivals(t *testing.T, name string, f func(header []byte, n int)) (sto
 // than any packet, what it forwards not, nor what somebody looks at; and all of it arrives.
 func TestBigTCPIsForTheKernelItself(t *testing.T) {
 	nstest.Require(t)
-	dev, err := tun.Open(tun.Config{Name: "tunstack"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nstest.IP(t, "link set tunstack up")
-	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("10.77.9.1/24"))
-	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("fd77:9::1/64"))
+	dev := kernelTUN(t)
 	to := &written{Device: dev}
 	s := newStack(t, to, Config{Addrs: prefixes("10.77.9.2/24", "fd77:9::2/64")})
 	defer s.Close()

@@ -37,6 +37,20 @@ func (d *lateEngine) connect(t *testing.T, h *hosts) (client, server *Conn) {
 	return client, server
 }
 
+// withLateEngine runs a test in virtual time with a connection whose client has a late engine.
+func withLateEngine(t *testing.T, f func(t *testing.T, d *lateEngine, client, server *Conn)) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pipe.New(pipe.Config{})
+		d := &lateEngine{Device: a}
+		h := newHostsOn(t, d, b, clientConfig(), serverConfig())
+		defer h.close()
+		client, server := d.connect(t, h)
+		f(t, d, client, server)
+		client.Close()
+		server.Close()
+	})
+}
+
 type lateQueue struct {
 	link.SharedQueue
 	d *lateEngine
@@ -68,13 +82,7 @@ func TestAWriterTakesInWhatMakesRoom(t *testing.T) {
 		{"WriteBuffers", func(c *Conn, b []byte) error { _, err := c.WriteBuffers(&net.Buffers{b[:1], b[1:]}); return err }},
 	} {
 		t.Run(write.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a, b := pipe.New(pipe.Config{})
-				d := &lateEngine{Device: a}
-				h := newHostsOn(t, d, b, clientConfig(), serverConfig())
-				defer h.close()
-				client, server := d.connect(t, h)
-
+			withLateEngine(t, func(t *testing.T, d *lateEngine, client, server *Conn) {
 				data := bytes.Repeat([]byte("portico "), 1<<19)
 				received := make(chan []byte)
 				go func() {
@@ -95,8 +103,6 @@ func TestAWriterTakesInWhatMakesRoom(t *testing.T) {
 				if !bytes.Equal(<-received, data) {
 					t.Error("what arrived is not what was sent")
 				}
-				client.Close()
-				server.Close()
 			})
 		})
 	}

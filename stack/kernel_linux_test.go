@@ -46,13 +46,7 @@ func TestConnBehavesLikeNetBesideTheKernel(t *testing.T) {
 
 // kernelNeighbour puts a stack on a TUN with the kernel on the other side.
 func kernelNeighbour(t *testing.T) (*Stack, *tun.Device) {
-	dev, err := tun.Open(tun.Config{Name: "tunstack"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nstest.IP(t, "link set tunstack up")
-	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("10.77.9.1/24"))
-	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("fd77:9::1/64"))
+	dev := kernelTUN(t)
 	s, err := New(dev, Config{Addrs: []netip.Prefix{
 		netip.MustParsePrefix("10.77.9.2/24"), netip.MustParsePrefix("fd77:9::2/64"),
 	}})
@@ -61,6 +55,19 @@ func kernelNeighbour(t *testing.T) (*Stack, *tun.Device) {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s, dev
+}
+
+// kernelTUN is the TUN of kernelNeighbour, with the kernel at 10.77.9.1 and fd77:9::1.
+func kernelTUN(t *testing.T) *tun.Device {
+	t.Helper()
+	dev, err := tun.Open(tun.Config{Name: "tunstack"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nstest.IP(t, "link set tunstack up")
+	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("10.77.9.1/24"))
+	nstest.AddAddr(t, "tunstack", netip.MustParsePrefix("fd77:9::1/64"))
+	return dev
 }
 
 // pairs makes the pairs of connections that nettest asks for. The first of a pair is the

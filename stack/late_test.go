@@ -2,21 +2,13 @@ package stack
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/a644562b/portico/link/pipe"
 )
 
 // TestATimerTakesInWhatHasCome: before a timer says that an ACK has not come, the stack looks,
 // for the engine may be late; where it has, nothing is sent again.
 func TestATimerTakesInWhatHasCome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := pipe.New(pipe.Config{})
-		d := &lateEngine{Device: a}
-		h := newHostsOn(t, d, b, clientConfig(), serverConfig())
-		defer h.close()
-		client, server := d.connect(t, h)
+	withLateEngine(t, func(t *testing.T, d *lateEngine, client, server *Conn) {
 		for range 10 {
 			mustWrite(t, client, "y")
 			wantRead(t, server, "y")
@@ -31,7 +23,5 @@ func TestATimerTakesInWhatHasCome(t *testing.T) {
 		if d.polls.Load() == 0 {
 			t.Error("nobody polled")
 		}
-		client.Close()
-		server.Close()
 	})
 }

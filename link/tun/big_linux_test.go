@@ -1,33 +1,13 @@
 package tun
 
 import (
-	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/a644562b/portico/internal/nstest"
 )
-
-// openTap opens a packet socket on an interface, as tcpdump does.
-func openTap(t *testing.T, name string) int {
-	t.Helper()
-	in, err := net.InterfaceByName(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := uint16(syscall.ETH_P_ALL<<8 | syscall.ETH_P_ALL>>8)
-	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, int(all))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Bind(fd, &syscall.SockaddrLinklayer{Protocol: all, Ifindex: in.Index}); err != nil {
-		t.Fatal(err)
-	}
-	return fd
-}
 
 func TestTapped(t *testing.T) {
 	const head = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"
@@ -96,10 +76,10 @@ func TestBigTo(t *testing.T) {
 	later()
 	want("with another", own, 0)
 	want("with another", other, maxBig)
-	tap := openTap(t, "tunbig")
+	tap := nstest.Tap(t, "tunbig")
 	later()
 	want("tapped", other, 0)
-	syscall.Close(tap)
+	tap.Close()
 	want("not any more", other, maxBig)
 	d.refuse(offloadTSO4|offloadChecksum, nil)
 	want("after a refusal", other, 0)

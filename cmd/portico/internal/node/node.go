@@ -58,14 +58,19 @@ type Node struct {
 	Name  string // of the device
 }
 
+// device is the TUN that the node stands on.
+func (cfg *Config) device() tun.Config {
+	return tun.Config{
+		Name: cfg.TUN, MTU: cfg.MTU, Queues: cfg.Queues, Offload: cfg.Offload, NoBigTCP: cfg.NoBigTCP, Logger: cfg.Logger,
+	}
+}
+
 // Open makes a TUN and a host on it.
 func Open(cfg Config) (*Node, error) {
 	if err := host.Conflict(append(append([]netip.Prefix(nil), cfg.Addrs...), cfg.HostAddrs...)); err != nil {
 		return nil, err
 	}
-	dev, err := tun.Open(tun.Config{
-		Name: cfg.TUN, MTU: cfg.MTU, Queues: cfg.Queues, Offload: cfg.Offload, NoBigTCP: cfg.NoBigTCP, Logger: cfg.Logger,
-	})
+	dev, err := tun.Open(cfg.device())
 	if err != nil {
 		return nil, err
 	}
