@@ -19,6 +19,11 @@ type Host struct {
 	tid int // of the thread that lives in it
 }
 
+// init keeps the main thread for the main goroutine, which waits for the tests. Else a host may
+// get it, and /proc/self, /proc/net with it, would show that host's network to the whole process:
+// they go by the main thread's.
+func init() { runtime.LockOSThread() }
+
 // NewHost makes a host without any link.
 func NewHost(t testing.TB) *Host {
 	t.Helper()
