@@ -148,6 +148,12 @@ func TestHeldWritesAreLetGo(t *testing.T) {
 				d.fail("Write took %d", n)
 			}
 		}, []string{"P. 81(500) ack 1"}},
+		"Write that finds no room": {func(d *dialogue) {
+			d.tcb.SetUnsentLowWater(10)
+			if n := d.tryWrite(600); n != 0 {
+				d.fail("Write took %d", n)
+			}
+		}, []string{"P. 81(10) ack 1"}},
 		"an ACK that leaves anyway": {func(d *dialogue) {
 			d.send("P. 1(10) ack 1", "P. 11(10) ack 1")
 		}, []string{"P. 81(10) ack 21"}},

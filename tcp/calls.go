@@ -54,6 +54,8 @@ func (t *TCB) Write(now Time, p []byte) (int, error) {
 		t.sendBuf.Append(p[:n])
 		t.charge()
 		t.wrote(now, n == len(p))
+	} else {
+		t.timers.stop(timerAutocork) // as in wrote: the writer waits
 	}
 	return n, nil
 }
