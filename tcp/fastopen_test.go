@@ -69,6 +69,41 @@ func TestFastOpenCookieIsOfItsAddresses(t *testing.T) {
 	}
 }
 
+// TestFastOpeningKeepsItsController: the controller starts when the data of the SYN is taken, as
+// on Linux, for the answer may leave then. The ACK that completes the handshake acknowledges that
+// as well, and what the window grew by is not taken back: two windows leave where there was one.
+// Where the handshake was not clean it starts anew, with one segment (RFC 5681, section 3.1).
+func TestFastOpeningKeepsItsController(t *testing.T) {
+	for name, c := range map[string]struct {
+		again bool // the SYN,ACK is sent again
+		want  int  // segments that leave by the third segment of the handshake
+	}{"a clean handshake": {false, 20}, "a SYN,ACK that was sent twice": {true, 1}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDialogue(t)
+			d.listenUp()
+			d.tcb.AcceptFastOpen(tcp.FastOpenCookie{})
+			d.send("S 0(10)")
+			d.expect("S. 0 ack 11")
+			d.write(40_000)
+			var window []string // in which the SYN takes no room
+			for i := range 10 {
+				window = append(window, ". "+itoa(1+1000*i)+"(1000) ack 11")
+			}
+			d.expect(window...)
+			if c.again {
+				d.wait(time.Second)
+				d.expect("@1s S. 0 ack 11")
+			}
+			d.wait(rtt)
+			d.send(". 11 ack 10001")
+			d.expectState(tcp.StateEstablished)
+			if got := len(d.overheard()); got != c.want {
+				d.fail("%d segments leave, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 // TestFastSYNsCross: a simultaneous open with data in both SYNs (section 4.2.2, at its end).
 // Neither side takes the data then, and it comes again.
 func TestFastSYNsCross(t *testing.T) {

@@ -224,6 +224,9 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	opts := t.options(now)
 	mss := int(t.snd.mss) - opts.len()
 	room := t.window() - t.flight()
+	if !t.is(synAcked) {
+		room++ // the SYN is no data: what is answered before its ACK has the whole window
+	}
 	switch {
 	case t.recovery.frto >= frtoProbe:
 		room = int(t.recovery.frtoRoom) // RFC 5682, 2.1, step 2b
