@@ -74,11 +74,16 @@ func (d *Device) attach(i int, on bool) error {
 		ifr.SetUint16(unix.IFF_ATTACH_QUEUE)
 	}
 	q := d.queues[i].(*queue)
-	if e := q.raw.Control(func(fd uintptr) { err = unix.IoctlIfreq(int(fd), unix.TUNSETQUEUE, ifr) }); e != nil {
+	if e := q.raw.Control(func(fd uintptr) {
+		err = unix.IoctlIfreq(int(fd), unix.TUNSETQUEUE, ifr)
+		if err == unix.EINVAL && unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr) == unix.EBADFD {
+			err = unix.EBADFD // which says why: there is no interface
+		}
+	}); e != nil {
 		err = e
 	}
 	if err != nil {
-		return d.fail("spread over the queues of", err)
+		return q.fail("spread over the queues of", err)
 	}
 	return nil
 }

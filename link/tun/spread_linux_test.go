@@ -86,6 +86,24 @@ func TestSpreadAfterCloseIsErrClosed(t *testing.T) {
 	}
 }
 
+// TestSpreadSaysThatTheInterfaceIsGone: in one line that says what to do, whether queues are to go
+// or to come back.
+func TestSpreadSaysThatTheInterfaceIsGone(t *testing.T) {
+	for _, n := range []int{2, 3} {
+		h := newHost(t, Config{Queues: 3})
+		if n == 3 {
+			if err := h.Spread(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		nstest.IP(t, "link delete dev "+h.Name())
+		want := "tun: spread over the queues of " + h.Name() + ": somebody deleted the interface: open it anew: file descriptor in bad state"
+		if err := h.Spread(n); err == nil || err.Error() != want {
+			t.Errorf("Spread(%d) = %v, want %q", n, err, want)
+		}
+	}
+}
+
 // TestQueuesThatAreNotInUseEndWithTheDevice: Close ends their Reads and leaves no interface
 // behind that they would hold.
 func TestQueuesThatAreNotInUseEndWithTheDevice(t *testing.T) {
