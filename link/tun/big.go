@@ -16,12 +16,13 @@ var _ link.BigSender = (*Device)(nil)
 const maxBig = 192 << 10
 
 // BigTo is maxBig where dst is the kernel's own address on the interface, if it does BIG TCP
-// (Linux 6.3 and later, while Caps have TSO4). What it forwards is sent out by interfaces that
+// (Linux 6.6 and later, while Caps have TSO4). What it forwards is sent out by interfaces that
 // take 64 KiB: longer ones it would have to cut into packets itself. While a packet socket gets what
 // passes by the interface BigTo is 0, for tcpdump shows "bad-len 0" in place of such a
 // super-segment. (A stack asks when a connection opens: those that are open go on.)
 func (d *Device) BigTo(dst netip.Addr) int {
-	if d.big == nil || !dst.Is4() || offload(d.caps.Load())&offloadTSO4 == 0 || d.big.get() != dst {
+	const need = offloadTSO4 | offloadBig
+	if d.big == nil || !dst.Is4() || offload(d.caps.Load())&need != need || d.big.get() != dst {
 		return 0
 	}
 	return maxBig

@@ -1,12 +1,21 @@
 package tun
 
 import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/a644562b/portico/internal/gso"
 	"github.com/a644562b/portico/internal/nstest"
+	"github.com/a644562b/portico/link"
+	"github.com/google/gopacket/layers"
+	"golang.org/x/sys/unix"
 )
 
 func TestTapped(t *testing.T) {
@@ -99,5 +108,103 @@ func TestBigTo(t *testing.T) {
 			t.Errorf("%d with %+v", n, cfg)
 		}
 		d.Close()
+	}
+}
+
+// keeper is a kernel that keeps what is written to it, but answers what is longer than an IP packet
+// by an error.
+type keeper struct {
+	long    error
+	asked   int // about what is long
+	packets [][]byte
+}
+
+func (k *keeper) writev(_ int, iov [][]byte) (int, error) {
+	packet := bytes.Join(iov[1:], nil)
+	if len(packet) > link.MaxFrame {
+		if k.asked++; k.long != nil {
+			return -1, k.long
+		}
+	}
+	k.packets = append(k.packets, packet)
+	return len(packet), nil
+}
+
+// bigFrame is a super-segment of n bytes of payload, and the packets that it stands for.
+func bigFrame(t *testing.T, f flow, n int) (big link.Frame, packets [][]byte) {
+	t.Helper()
+	big = partial(f, tcpPacket(t, f, &layers.TCP{ACK: true, PSH: true}, pattern(1500)), 6, 16, f.headerLen()+20, 1400)
+	big.Payload = [][]byte{pattern(n)}
+	binary.BigEndian.PutUint16(big.Data[2:], 0)
+	err := gso.Split(&big, func(p *link.Frame) { packets = append(packets, bytes.Clone(p.Data)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return big, packets
+}
+
+// TestAKernelWithoutRoomForLongFramesGetsPackets: what it refuses as too long arrives in packets,
+// and is not sent so long again; what it has no memory for just now arrives so too. Other
+// super-segments it gets all the same.
+func TestAKernelWithoutRoomForLongFramesGetsPackets(t *testing.T) {
+	for _, c := range []struct {
+		long  error
+		asked int // of three times
+		lines int // of log
+	}{{unix.EMSGSIZE, 1, 1}, {unix.EINVAL, 1, 1}, {unix.ENOBUFS, 3, 0}, {unix.ENOMEM, 3, 0}, {nil, 3, 0}} {
+		t.Run(fmt.Sprint(c.long), func(t *testing.T) {
+			var log bytes.Buffer
+			h := newHost(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			f := h.flow(4, 6000)
+			if h.BigTo(f.remote.Addr()) == 0 {
+				t.Skip("this kernel does not do BIG TCP, or somebody looks at all interfaces")
+			}
+			caps, kernel := h.Caps(), &keeper{long: c.long}
+			q := h.Queues()[0].(*queue)
+			q.writev = kernel.writev
+			big, packets := bigFrame(t, f, 150_000)
+			if c.long == nil {
+				packets = [][]byte{big.AppendTo(nil)}
+			}
+			for range 3 {
+				h.write(q, big)
+				if !slices.EqualFunc(kernel.packets, packets, bytes.Equal) {
+					t.Fatalf("%d packets came that are not the %d of the super-segment", len(kernel.packets), len(packets))
+				}
+				kernel.packets = nil
+			}
+			if kernel.asked != c.asked {
+				t.Errorf("the kernel was asked %d times, want %d", kernel.asked, c.asked)
+			}
+			if got := h.BigTo(f.remote.Addr()); (got == 0) != isRefusal(c.long) {
+				t.Errorf("BigTo = %d", got)
+			}
+			if n := strings.Count(log.String(), "\n"); n != c.lines || n > 0 && !strings.Contains(log.String(), "longer than 64 KiB") {
+				t.Errorf("log %q, want %d lines", log.String(), c.lines)
+			}
+			short, _ := bigFrame(t, f, 60_000)
+			h.write(q, short)
+			if len(kernel.packets) != 1 || h.Caps() != caps {
+				t.Errorf("a shorter one came in %d frames; Caps are %+v, were %+v", len(kernel.packets), h.Caps(), caps)
+			}
+			h.wantStats(Stats{})
+		})
+	}
+}
+
+// TestTheProbeFindsAKernelWithoutRoomForLongFrames, as those before Linux 6.6 are: nothing is lost
+// that there was before, and nobody is told.
+func TestTheProbeFindsAKernelWithoutRoomForLongFrames(t *testing.T) {
+	var log bytes.Buffer
+	h := newHost(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	to := h.flow(4, 6000).remote.Addr()
+	if h.BigTo(to) == 0 {
+		t.Skip("this kernel does not do BIG TCP, or somebody looks at all interfaces")
+	}
+	caps, kernel := h.Caps(), &keeper{long: unix.EMSGSIZE}
+	h.Queues()[0].(*queue).writev = kernel.writev
+	h.probe()
+	if kernel.asked != 1 || h.BigTo(to) != 0 || h.Caps() != caps || log.Len() != 0 {
+		t.Errorf("asked %d times, BigTo = %d, Caps = %+v, log %q", kernel.asked, h.BigTo(to), h.Caps(), log.String())
 	}
 }

@@ -44,9 +44,10 @@ const (
 	offloadTSO4
 	offloadTSO6
 	offloadUSO
+	offloadBig // TSO4 of more than MaxFrame: BIG TCP
 
 	offloadTSO = offloadTSO4 | offloadTSO6
-	offloadAll = offloadChecksum | offloadTSO | offloadUSO
+	offloadAll = offloadChecksum | offloadTSO | offloadUSO | offloadBig
 )
 
 // eventBuffer is how many events a reader may fall behind before the oldest is

@@ -5,14 +5,17 @@ import (
 )
 
 // needs is the set of offloads that writing a frame as it is takes.
-func needs(o *link.Offload) offload {
+func needs(f *link.Frame) offload {
 	var n offload
-	if o.Checksum == link.ChecksumPartial {
+	if f.Checksum == link.ChecksumPartial {
 		n = offloadChecksum
 	}
-	switch o.GSO {
+	switch f.GSO {
 	case link.GSOTCP4:
 		n |= offloadTSO4
+		if f.Len() > link.MaxFrame {
+			n |= offloadBig
+		}
 	case link.GSOTCP6:
 		n |= offloadTSO6
 	case link.GSOUDP:
@@ -46,11 +49,16 @@ func wellFormed(f *link.Frame) bool {
 
 // refuse shrinks the device's offloads for good after the kernel refused a frame that
 // needed n, and says so once. When the frame was a super-segment the blame is on
-// the cutting; when it was a plain packet with a partial checksum, nothing that
-// rests on partial checksums is left.
+// the cutting, or, before that, on its being longer than an IP packet can be; when it was a
+// plain packet with a partial checksum, nothing that rests on partial checksums is left.
 func (d *Device) refuse(n offload, why error) {
 	lost, what := n&^offloadChecksum, ""
+	if n&offloadBig != 0 {
+		lost = offloadBig
+	}
 	switch lost {
+	case offloadBig:
+		what = "TCP super-segments longer than 64 KiB"
 	case offloadTSO4:
 		what = "TCP super-segments over IPv4"
 	case offloadTSO6:

@@ -65,6 +65,9 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 	}
 	d := newDevice(wg, name, cfg)
 	ctl, err := newControl(wg.File())
+	if cfg.Offload != OffloadOff && !cfg.NoBigTCP && kernelSince(6, 3) {
+		d.big = &bigPeer{look: ctl.bigTo}
+	}
 	if err == nil {
 		err = d.addQueues(cfg, flags)
 	}
@@ -77,9 +80,6 @@ func build(wg wgtun.Device, cfg Config, flags uint16) (*Device, error) {
 			c.Close()
 		}
 		return nil, err
-	}
-	if cfg.Offload != OffloadOff && !cfg.NoBigTCP && kernelSince(6, 3) {
-		d.big = &bigPeer{look: ctl.bigTo}
 	}
 	go func() {
 		defer ctl.close()

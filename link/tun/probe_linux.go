@@ -26,6 +26,9 @@ func (d *Device) setOffloads(c *control, mode OffloadMode) error {
 		return nil
 	}
 	caps := offloadAll
+	if d.big == nil {
+		caps &^= offloadBig
+	}
 	err := c.setFeatures(tcpFeatures | udpFeatures)
 	if err != nil {
 		caps &^= offloadUSO
@@ -54,7 +57,7 @@ func (d *Device) setOffloads(c *control, mode OffloadMode) error {
 func (d *Device) probe() {
 	q := d.queues[0].(*queue)
 	for _, f := range probes() {
-		n := needs(&f.Offload)
+		n := needs(&f)
 		if !d.takes(n) {
 			continue
 		}
@@ -66,14 +69,18 @@ func (d *Device) probe() {
 		}); e != nil {
 			return
 		}
-		if isRefusal(err) {
+		switch {
+		case !isRefusal(err):
+		case n&offloadBig != 0:
+			d.caps.And(^uint32(offloadBig)) // no loss: kernels before 6.6 have no memory for such
+		default:
 			d.refuse(n, err)
 		}
 	}
 }
 
 // probes are the smallest frames that are honest super-segments or have a partial
-// checksum.
+// checksum, and the longest of all.
 func probes() []link.Frame {
 	const size, pieces = 100, 2
 	udp4, tcp4, tcp6 := probe4(unix.IPPROTO_UDP, udpHeader+size*pieces), probe4(unix.IPPROTO_TCP, tcpMinHeader+size*pieces),
@@ -89,11 +96,15 @@ func probes() []link.Frame {
 		}
 		return f
 	}
+	big := frame(probe4(unix.IPPROTO_TCP, tcpMinHeader), link.GSOTCP4, ip4MinHeader, tcpMinHeader, 16)
+	big.Data[2], big.Data[3], big.Data[ip4MinHeader+tcpDataOffset] = 0, 0, tcpMinHeader/4<<4
+	big.Payload = [][]byte{make([]byte, maxBig-len(big.Data))}
 	return []link.Frame{
 		frame(udp4, link.GSONone, ip4MinHeader, udpHeader, 6),
 		frame(tcp4, link.GSOTCP4, ip4MinHeader, tcpMinHeader, 16),
 		frame(tcp6, link.GSOTCP6, ip6Header, tcpMinHeader, 16),
 		frame(udp4, link.GSOUDP, ip4MinHeader, udpHeader, 6),
+		big,
 	}
 }
 

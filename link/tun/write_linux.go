@@ -72,15 +72,20 @@ func (w *writer) frame(f *link.Frame) {
 		d.stats.writeMalformed.Add(1)
 		return
 	}
-	need := needs(&f.Offload)
+	need := needs(f)
 	var refusal error
 	if d.takes(need) {
 		err := w.writev(f)
-		if need == 0 || !isRefusal(err) {
+		switch {
+		case need != 0 && isRefusal(err):
+			refusal = err
+		case need&offloadBig != 0 && isNoRoom(err):
+			// The kernel wants 32 KiB of memory in one piece, several times. Where its memory is
+			// in smaller pieces there may be none for long, and there is for packets.
+		default:
 			w.account(err)
 			return
 		}
-		refusal = err
 	}
 	w.badPiece = false
 	switch err := gso.Split(f, w.emitFn); {
@@ -129,6 +134,15 @@ func isRefusal(err error) bool {
 	return false
 }
 
+// isNoRoom reports whether err says that the kernel has no memory or no room just now.
+func isNoRoom(err error) bool {
+	switch err {
+	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
+		return true
+	}
+	return false
+}
+
 // account counts what became of a packet. Only what will not pass by itself is an
 // error of Write.
 func (w *writer) account(err error) {
@@ -137,7 +151,7 @@ func (w *writer) account(err error) {
 	case err == nil:
 	case err == unix.EIO:
 		s.writeDown.Add(1)
-	case err == unix.EAGAIN || err == unix.ENOBUFS || err == unix.ENOMEM:
+	case isNoRoom(err):
 		s.writeNoRoom.Add(1)
 	case isRefusal(err):
 		s.writeMalformed.Add(1)

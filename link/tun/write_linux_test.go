@@ -248,6 +248,9 @@ func TestProbesAreFramesThatTheKernelTakes(t *testing.T) {
 		if !wellFormed(&f) {
 			t.Errorf("probe %+v is malformed", f.Offload)
 		}
+		if needs(&f)&offloadBig != 0 && !h.takes(offloadBig|offloadChecksum) {
+			continue // an old kernel
+		}
 		w := &writer{q: q, fd: fd}
 		if err := w.writev(&f); err != unix.EIO {
 			t.Errorf("probe %+v: %v, want EIO for the interface is down", f.Offload, err)
