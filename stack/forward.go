@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +30,9 @@ type Forward struct {
 	// and port.
 	UDP func(*UDPRequest)
 	// MaxTCP bounds the requests for connections that have not been decided; SYNs beyond
-	// are dropped, and the peer tries again. Default 1024.
+	// are dropped, and the peer tries again. As many more may be in their handshake: beyond,
+	// the one that has lasted longest makes way, and its Accept fails with ECONNABORTED, so
+	// that a flood of SYNs (RFC 4987) costs no more. Default 1024.
 	MaxTCP int
 	// MaxUDP bounds the flows, those that have not been decided included; what would
 	// start another is dropped. Default 16,384.
@@ -73,10 +76,11 @@ func (f Forward) withDefaults() (Forward, error) {
 
 // forwarder is what the handlers are asked about and have not decided, and the flows.
 type forwarder struct {
-	mu     sync.Mutex
-	tcp    map[flowtable.Key]*TCPRequest
-	flows  map[*UDPConn]struct{}
-	closed bool
+	mu         sync.Mutex // taken with the lock of a connection held, never the other way round
+	tcp        map[flowtable.Key]*TCPRequest
+	handshakes list.List // of *Conn: those that Accept waits for, the oldest first
+	flows      map[*UDPConn]struct{}
+	closed     bool
 
 	held atomic.Int64 // bytes that the flows hold
 }

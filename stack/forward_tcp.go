@@ -73,12 +73,14 @@ func (r *TCPRequest) take() (syn tcp.Segment, ok bool) {
 	return r.syn, true
 }
 
-// forget makes room for another request of the four-tuple.
+// forget makes room for another request of the four-tuple, if there is none already.
 func (r *TCPRequest) forget() {
 	f := &r.stack.forwarder
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.tcp, r.key)
+	if f.tcp[r.key] == r {
+		delete(f.tcp, r.key)
+	}
 }
 
 // Accept answers the SYN from the address that was asked for, and waits until the
@@ -100,10 +102,14 @@ func (r *TCPRequest) Accept() (*Conn, error) {
 func (r *TCPRequest) accept(syn *tcp.Segment) (*Conn, error) {
 	s := r.stack
 	c := newConn(s, networkTCPAny, r.route.via, s.serial.Add(1))
+	defer s.forwarder.handshake(c, s.cfg.Forward.MaxTCP)()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.usable(); err != nil {
 		return nil, err
+	}
+	if c.gone {
+		return nil, os.NewSyscallError("accept", syscall.ECONNABORTED)
 	}
 	if !s.insert(c, r.ends) {
 		return nil, os.NewSyscallError("accept", syscall.EADDRINUSE)
@@ -127,6 +133,40 @@ func (r *TCPRequest) accept(syn *tcp.Segment) (*Conn, error) {
 		c.extras().canWrite.Wait()
 	}
 	return c, nil
+}
+
+// handshake counts c, which nobody knows of yet, among those in their handshake until over is
+// called. Where there are too many the oldest makes way.
+func (f *forwarder) handshake(c *Conn, most int) (over func()) {
+	f.mu.Lock()
+	l := &f.handshakes
+	own := l.PushBack(c)
+	var oldest *Conn
+	if l.Len() > most {
+		oldest = l.Remove(l.Front()).(*Conn)
+	}
+	f.mu.Unlock()
+	if oldest != nil {
+		oldest.makeWay()
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		l.Remove(own) // nothing, when it has made way
+	}
+}
+
+// makeWay ends a handshake without a word to the peer, as a listener forgets one.
+func (c *Conn) makeWay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.tcb.State() {
+	case tcp.StateSynReceived:
+		c.tcb.Abort(c.now())
+		c.leave()
+	case tcp.StateClosed:
+		c.gone = true // before it was opened
+	}
 }
 
 // Refuse answers the SYN by a reset, as a port does that nobody listens on. It does nothing
