@@ -10,7 +10,7 @@ import (
 	"github.com/a644562b/portico/tcp"
 )
 
-// ConnID names a TCP connection.
+// ConnID names a TCP connection. The addresses in it have no zones.
 type ConnID struct {
 	Local, Remote netip.AddrPort
 	// Serial is unique in the life of the stack, which a four-tuple is not.

@@ -8,7 +8,8 @@ import (
 	"github.com/a644562b/portico/tcp"
 )
 
-// ConnInfo describes a TCP connection. Local and Remote are in both of its parts.
+// ConnInfo describes a TCP connection. Local and Remote are in both of its parts: in Info with
+// their zones, as LocalAddr and RemoteAddr have them.
 type ConnInfo struct {
 	ConnID `json:"-"`
 	tcp.Info
@@ -24,6 +25,7 @@ func (s *Stack) Conns() []ConnInfo {
 	var infos []ConnInfo
 	for _, f := range s.conns.Values() {
 		if info, ok := f.describe(s); ok {
+			s.zoneEnds(&info.Info)
 			infos = append(infos, info)
 		}
 	}
@@ -52,8 +54,12 @@ func (c *Conn) Info() tcp.Info {
 	if c.retired {
 		c.waited(&info, now)
 	}
+	c.stack().zoneEnds(&info)
 	return info
 }
+
+// zoneEnds puts the zones on a description of a connection.
+func (s *Stack) zoneEnds(i *tcp.Info) { i.Local, i.Remote = s.zoned(i.Local), s.zoned(i.Remote) }
 
 // SoftError is what is wrong with the path to the peer, as far as anybody said, or nil: the
 // last ICMP error about something in flight, a syscall.Errno such as EHOSTUNREACH, or

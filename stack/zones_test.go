@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+
+	"github.com/a644562b/portico/tcp"
 )
 
 // Link-local addresses with the zone by name, by number and by default.
@@ -28,8 +30,14 @@ func TestLinkLocalAddressesWithZones(t *testing.T) {
 						t.Errorf("dial %s: an end reads %v, want %s", dial, got, name)
 					}
 				}
+				for _, i := range []tcp.Info{s.Info(), h.server.Conns()[0].Info} {
+					if i.Local.String() != s.LocalAddr().String() || i.Remote.String() != s.RemoteAddr().String() {
+						t.Errorf("dial %s: the description reads %v and %v", dial, i.Local, i.Remote)
+					}
+				}
 				mustWrite(t, c, "hello")
 				wantRead(t, s, "hello")
+				c.SetLinger(0)
 				c.Close()
 				s.Close()
 			}

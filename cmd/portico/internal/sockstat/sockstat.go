@@ -89,15 +89,15 @@ func Write(w io.Writer, all view.Sockets, f Filter) error {
 		if p.Remote.IsValid() {
 			state = "ESTAB"
 		}
-		lines = append(lines, line{"udp", state, p.Queued, 0, f.address(p.Local, "udp"), f.peer(p.Remote, "udp"), ""})
+		lines = append(lines, line{"udp", state, p.Queued, 0, f.local(p.Local), f.peer(p.Remote), ""})
 	}
 	for _, l := range sel.Listeners {
-		lines = append(lines, line{"tcp", "LISTEN", l.Queued, l.Backlog, f.address(l.Local, "tcp"), f.peer(netip.AddrPort{}, "tcp"), ""})
+		lines = append(lines, line{"tcp", "LISTEN", l.Queued, l.Backlog, f.local(l.Local), f.peer(netip.AddrPort{}), ""})
 	}
 	for i := range sel.Connections {
 		c := &sel.Connections[i]
 		lines = append(lines, line{"tcp", names[c.State], c.ReceiveQueue, c.SendQueue,
-			f.address(c.Local, "tcp"), f.peer(c.Remote, "tcp"), Internals(&c.Info)})
+			f.local(c.Local), f.peer(c.Remote), Internals(&c.Info)})
 	}
 	return f.table(w, lines)
 }
@@ -150,22 +150,33 @@ func (f Filter) port(n uint16) string {
 	return strconv.Itoa(int(n))
 }
 
-// address writes a local address. A wildcard of both families is "*", as in ss.
-func (f Filter) address(a netip.AddrPort, _ string) string {
-	switch {
-	case !a.Addr().IsValid() || a.Addr() == netip.IPv6Unspecified():
+// local writes a local address. A wildcard of both families is "*", and the zone stands behind
+// the brackets, as in ss.
+func (f Filter) local(a netip.AddrPort) string {
+	if !a.Addr().IsValid() || a.Addr() == netip.IPv6Unspecified() {
 		return "*:" + f.port(a.Port())
-	case a.Addr().Is6():
-		return "[" + a.Addr().String() + "]:" + f.port(a.Port())
 	}
-	return a.Addr().String() + ":" + f.port(a.Port())
+	zone := a.Addr().Zone()
+	if zone != "" {
+		zone = "%" + zone
+	}
+	return host(a.Addr()) + zone + ":" + f.port(a.Port())
 }
 
-func (f Filter) peer(a netip.AddrPort, network string) string {
+// peer writes the address of a peer, without its zone, as ss does: it is that of the local one.
+func (f Filter) peer(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return "*:*"
 	}
-	return f.address(a, network)
+	return host(a.Addr()) + ":" + f.port(a.Port())
+}
+
+// host writes an address without its zone.
+func host(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.WithZone("").String() + "]"
+	}
+	return a.String()
 }
 
 // Internals is what TCP knows of a connection, in the words and the order of ss -i: times

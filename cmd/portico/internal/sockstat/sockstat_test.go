@@ -104,6 +104,29 @@ func TestColumnsWidenForLongAddresses(t *testing.T) {
 	}
 }
 
+// TestZonesAreWhereSSHasThem: behind the local address, and nowhere else. ss of iproute2 6.1 wrote
+// the same of sockets of the kernel, but for the wildcard of UDP.
+func TestZonesAreWhereSSHasThem(t *testing.T) {
+	all := view.Sockets{
+		Connections: []view.Connection{conn(tcp.StateEstablished, "[fe80::77%du0]:8080", "[fe80::77%du0]:36982")},
+		Listeners:   []view.Listener{{Local: netip.MustParseAddrPort("[fe80::77%du0]:8080")}},
+		Packets: []view.PacketSocket{{Local: netip.MustParseAddrPort("[fe80::77%du0]:49172"),
+			Remote: netip.MustParseAddrPort("[fe80::78%du0]:5353")}},
+	}
+	const want = "" +
+		"Netid State      Recv-Q Send-Q  Local Address:Port  Peer Address:Port\n" +
+		"udp   ESTAB      0      0      [fe80::77]%du0:49172   [fe80::78]:5353\n" +
+		"tcp   LISTEN     0      0      [fe80::77]%du0:8080             *:*\n" +
+		"tcp   ESTAB      3      1500   [fe80::77]%du0:8080    [fe80::77]:36982\n"
+	var got bytes.Buffer
+	if err := Write(&got, all, Filter{All: true, Numeric: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
 func TestStateOfNoConnectionIsWithoutName(t *testing.T) {
 	for s := tcp.StateSynSent; s <= tcp.StateTimeWait; s++ {
 		if names[s.String()] == "" {
