@@ -53,9 +53,11 @@ type Config struct {
 	DSCP uint8
 	// Backlog is how many connections a Listener holds that have not been accepted. SYNs
 	// beyond are dropped, and the peer tries again. As many more may be in their
-	// handshake; SYNs beyond those are answered by SYN cookies (RFC 4987), which cost no
-	// memory. Default 4096, minimum 1.
+	// handshake; what becomes of SYNs beyond those SYNCookies says. Default 4096, minimum 1.
 	Backlog int
+	// SYNCookies says which SYNs to listeners are answered by SYN cookies. Default: those for
+	// which there is no room.
+	SYNCookies SYNCookies
 	// MaxTimeWait is how many connections are in TIME-WAIT at most that their applications
 	// have closed, each of which takes up to 128 bytes. What comes beyond is CLOSED at once,
 	// and counted, as with tcp_max_tw_buckets of Linux. Default 262,144, minimum 1.
@@ -115,6 +117,9 @@ func (c Config) withDefaults(dev link.Device) (Config, error) {
 	}
 	if c.Backlog < 0 {
 		return c, fmt.Errorf("stack: Backlog is %d; it must be positive", c.Backlog)
+	}
+	if c.SYNCookies > SYNCookiesNever {
+		return c, fmt.Errorf("stack: SYNCookies is %d; it must be SYNCookiesWhenFull, SYNCookiesAlways or SYNCookiesNever", c.SYNCookies)
 	}
 	if c.MaxTimeWait == 0 {
 		c.MaxTimeWait = defaultTimeWait

@@ -33,6 +33,7 @@ type Listener struct {
 	closed    bool
 
 	cookiesUntil atomic.Int64 // until then SYN cookies may come back; 0: none was sent
+	floodTold    sync.Once    // the log has been told that the SYN queue is full
 }
 
 var _ net.Listener = (*Listener)(nil)
@@ -190,8 +191,9 @@ func (l *Listener) shut() bool {
 type room uint8
 
 const (
-	roomForNobody room = iota // closed, or the queue of connections to accept is full
-	roomForCookie             // the SYN queue is full
+	roomForNobody   room = iota // closed, or the queue of connections to accept is full
+	roomForNoRecord             // the SYN queue is full, and there are no cookies
+	roomForCookie               // the SYN queue is full, or cookies answer all
 	roomForRequest
 )
 
@@ -204,13 +206,17 @@ func (l *Listener) room() room {
 }
 
 func (l *Listener) roomNow() room {
-	switch {
+	switch cookies := l.stack.cfg.SYNCookies; {
 	case l.closed, l.queueFull():
 		return roomForNobody
-	case l.requests >= l.stack.cfg.Backlog:
+	case cookies == SYNCookiesAlways:
 		return roomForCookie
+	case l.requests < l.stack.cfg.Backlog:
+		return roomForRequest
+	case cookies == SYNCookiesNever:
+		return roomForNoRecord
 	}
-	return roomForRequest
+	return roomForCookie
 }
 
 func (l *Listener) queueFull() bool { return l.queue.Len()+l.claimed >= l.stack.cfg.Backlog }

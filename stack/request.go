@@ -12,7 +12,7 @@ import (
 
 // request is a handshake that a listener waits for the end of: what is known of a SYN, and
 // no connection yet. A listener has as many as its backlog (its SYN queue); beyond, SYN
-// cookies answer.
+// cookies answer, or nobody (see SYNCookies).
 type request struct {
 	mu       sync.Mutex
 	tcp      tcp.Request
@@ -52,6 +52,8 @@ func (e *engine) open(now mono.Time, i int, l *Listener, key flowtable.Key, ends
 	switch room {
 	case roomForNobody:
 		e.overflow()
+	case roomForNoRecord:
+		e.noRoom(l)
 	case roomForCookie:
 		e.sendCookie(now, l, ends)
 	case roomForRequest:

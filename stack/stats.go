@@ -228,7 +228,8 @@ type TCPExtStats struct {
 	TCPACKSkippedSeq          uint64 // likewise, about a sequence number
 	TCPACKSkippedTimeWait     uint64 // likewise, in TIME-WAIT
 	TCPACKSkippedChallenge    uint64 // likewise, challenge ACKs
-	TCPReqQFullDoCookies      uint64 // SYNs that found the SYN queue full and were answered by a cookie
+	TCPReqQFullDoCookies      uint64 // SYNs answered by a cookie: the SYN queue was full, or all are
+	TCPReqQFullDrop           uint64 // SYNs that found it full and were dropped, for Config.SYNCookies
 	TCPWinProbe               uint64 // zero-window probes sent (RFC 9293, section 3.8.6.1)
 	TCPKeepAlive              uint64 // keep-alive probes sent
 	TCPAutoCorking            uint64 // times that small Writes began to gather

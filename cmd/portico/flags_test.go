@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/a644562b/portico/link/tun"
+	"github.com/a644562b/portico/stack"
 )
 
 func TestFlagsOfTheTUN(t *testing.T) {
@@ -26,6 +27,19 @@ func TestFlagsOfTheTUN(t *testing.T) {
 		cfg, err := f.config(cmd)
 		if err != nil || cfg.Offload != tc.offload || cfg.NoBigTCP != tc.noBig {
 			t.Errorf("%q: offload %v, NoBigTCP %v, %v", tc.args, cfg.Offload, cfg.NoBigTCP, err)
+		}
+	}
+}
+
+func TestWhenSYNCookiesAnswer(t *testing.T) {
+	if flag := newUp().Flags().Lookup("syncookies"); flag == nil || flag.DefValue != "full" {
+		t.Errorf("--syncookies is %+v by default", flag)
+	}
+	for word, want := range map[string]stack.SYNCookies{
+		"full": stack.SYNCookiesWhenFull, "always": stack.SYNCookiesAlways, "never": stack.SYNCookiesNever,
+	} {
+		if got, err := (&upFlags{cookies: word}).synCookies(newUp()); got != want || err != nil {
+			t.Errorf("%s: %v, %v", word, got, err)
 		}
 	}
 }

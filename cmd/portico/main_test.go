@@ -84,6 +84,7 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"up --keepalive soon", "--keepalive"},
 		{"up --cc vegas", "none of cubic, newreno"},
 		{"up --ecn maybe", "none of accept, ask, off"},
+		{"up --syncookies sometimes", "none of full, always, never"},
 		{"up --ttl 0", "--ttl 0 is not within 1 to 255"},
 		{"up --ttl 256", "--ttl 256 is not within 1 to 255"},
 		{"up --dscp -1", "--dscp -1 is not within 0 to 63"},

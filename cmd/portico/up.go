@@ -16,6 +16,7 @@ import (
 	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 	"github.com/a644562b/portico/cmd/portico/internal/node"
 	"github.com/a644562b/portico/cmd/portico/internal/serve"
+	"github.com/a644562b/portico/stack"
 	"github.com/a644562b/portico/tcp"
 	"github.com/spf13/cobra"
 )
@@ -34,6 +35,7 @@ type upFlags struct {
 	control   string
 	ecn       string
 	pacing    bool
+	cookies   string
 	ttl, dscp int
 }
 
@@ -59,6 +61,7 @@ signal ends them at once), and what was made is removed.`,
 	fl.StringVar(&f.control, "cc", "cubic", "congestion `control` of connections: cubic or newreno")
 	fl.StringVar(&f.ecn, "ecn", "accept", "explicit congestion notification: accept it, ask for it, or off")
 	fl.BoolVar(&f.pacing, "pacing", false, "spread what is sent over the round trip")
+	fl.StringVar(&f.cookies, "syncookies", "full", "answer SYNs by SYN cookies when the SYN queue is `full`, always or never")
 	fl.IntVar(&f.ttl, "ttl", 64, "`hops` that what is sent may take, 1 to 255")
 	fl.IntVar(&f.dscp, "dscp", 0, "differentiated services `codepoint` of what is sent, 0 to 63")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -84,6 +87,19 @@ func (f *upFlags) tcp(cmd *cobra.Command) (tcp.Params, error) {
 		return p, usagef(cmd, "--ecn %q is none of accept, ask, off", f.ecn)
 	}
 	return p, nil
+}
+
+// synCookies is when SYN cookies answer.
+func (f *upFlags) synCookies(cmd *cobra.Command) (stack.SYNCookies, error) {
+	switch f.cookies {
+	case "full":
+		return stack.SYNCookiesWhenFull, nil
+	case "always":
+		return stack.SYNCookiesAlways, nil
+	case "never":
+		return stack.SYNCookiesNever, nil
+	}
+	return 0, usagef(cmd, "--syncookies %q is none of full, always, never", f.cookies)
 }
 
 // logger makes the logger that the flags ask for.
@@ -130,6 +146,9 @@ func up(cmd *cobra.Command, f *upFlags) error {
 	}
 	cfg.TTL, cfg.DSCP = uint8(f.ttl), uint8(f.dscp)
 	cfg.KeepAlive = f.keepAlive
+	if cfg.SYNCookies, err = f.synCookies(cmd); err != nil {
+		return err
+	}
 	if cfg.TCP, err = f.tcp(cmd); err != nil {
 		return err
 	}

@@ -40,8 +40,9 @@ type Config struct {
 	KeepAlive time.Duration
 	// DNS are the name servers that the stack asks; none: it resolves no names.
 	DNS []netip.AddrPort
-	// TTL and DSCP are as in stack.Config.
-	TTL, DSCP uint8
+	// TTL, DSCP and SYNCookies are as in stack.Config.
+	TTL, DSCP  uint8
+	SYNCookies stack.SYNCookies
 	// TCP are the settings of all TCP connections.
 	TCP tcp.Params
 	// OnChange is as in record.Book.
@@ -95,7 +96,10 @@ func OpenOn(dev link.Device, cfg Config) (*Node, error) {
 		}
 		dev = tap
 	}
-	sc := stack.Config{Addrs: cfg.Addrs, DNS: cfg.DNS, TCP: cfg.TCP, TTL: cfg.TTL, DSCP: cfg.DSCP, SpreadAlways: cfg.SpreadAlways, Observe: n.observe, Logger: cfg.Logger}
+	sc := stack.Config{
+		Addrs: cfg.Addrs, DNS: cfg.DNS, TCP: cfg.TCP, TTL: cfg.TTL, DSCP: cfg.DSCP, SYNCookies: cfg.SYNCookies,
+		SpreadAlways: cfg.SpreadAlways, Observe: n.observe, Logger: cfg.Logger,
+	}
 	if cfg.KeepAlive > 0 {
 		sc.KeepAlive = tcp.KeepAlive{Enable: true, Idle: cfg.KeepAlive, Interval: cfg.KeepAlive, Count: keepAliveCount}
 	}
