@@ -168,8 +168,11 @@ type EventKind uint8
 
 const (
 	EventUp EventKind = iota + 1
+	// EventDown: nothing passes until EventUp; what is written meanwhile is dropped.
 	EventDown
 	EventMTU
+	// EventGone: nothing will pass any more, for the far side has closed the wire.
+	EventGone
 )
 
 // Event is a change of a device's state.
@@ -186,6 +189,8 @@ func (e Event) String() string {
 		return "down"
 	case EventMTU:
 		return fmt.Sprintf("mtu %d", e.MTU)
+	case EventGone:
+		return "gone"
 	}
 	return "unknown event"
 }

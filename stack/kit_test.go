@@ -60,7 +60,7 @@ func newStack(t testing.TB, dev link.Device, cfg Config) *Stack {
 	return s
 }
 
-// close closes both hosts; the second has perhaps closed itself, for its wire went down.
+// close closes both hosts; the second has perhaps closed itself, for its wire is gone.
 func (h *hosts) close() {
 	h.client.Close()
 	h.server.Close()

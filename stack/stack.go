@@ -147,13 +147,22 @@ func (s *Stack) start() {
 // watchDevice follows what happens to the device until it is closed.
 func (s *Stack) watchDevice() {
 	defer s.running.Done()
+	down := false
 	for ev := range s.device.dev.Events() {
 		switch ev.Kind {
 		case link.EventMTU:
 			s.device.mtu.Store(int64(ev.MTU))
 			s.log.Info("mtu changed", "device", s.device.dev.Name(), "mtu", ev.MTU)
 		case link.EventDown:
-			s.fail(errors.New("the device went down"))
+			down = true
+			s.log.Warn("the device is down, connections wait", "device", s.device.dev.Name())
+		case link.EventUp:
+			if down { // and not for the first time
+				s.log.Info("the device is up again", "device", s.device.dev.Name())
+			}
+			down = false
+		case link.EventGone:
+			s.fail(errors.New("the far side has closed the wire"))
 		}
 	}
 }
@@ -183,7 +192,8 @@ func (s *Stack) Epoch() time.Time { return s.epoch }
 // made for itself included.
 func (s *Stack) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), s.addrs.prefixes...) }
 
-// Done is closed when the stack is closed, by Close or because its device failed.
+// Done is closed when the stack is closed, by Close or because its device failed or is gone.
+// While the device is merely down nothing passes, and connections wait as on any host.
 func (s *Stack) Done() <-chan struct{} { return s.done }
 
 // Err is nil until Done is closed, and then why: net.ErrClosed after Close, else what

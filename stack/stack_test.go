@@ -104,7 +104,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		if err := h.server.Err(); err != net.ErrClosed {
 			t.Errorf("Err: %v", err)
 		}
-		// The peers were told, unless their wire went down first.
+		// The peers were told, unless their wire went first.
 		for _, peer := range []*Conn{c, unaccepted} {
 			_, err := io.Copy(io.Discard, peer)
 			if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, net.ErrClosed) {
@@ -221,16 +221,16 @@ func TestStackClosesItselfWhenTheDeviceFails(t *testing.T) {
 		if s.Err() != nil {
 			t.Errorf("Err of an open stack: %v", s.Err())
 		}
-		b.Close() // the wire is down
+		b.Close() // the wire is gone
 		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)
 		}
 		<-s.Done()
 		synctest.Wait()
-		if err := s.Err(); err == nil || err.Error() != "stack: near: the device went down" {
+		if err := s.Err(); err == nil || err.Error() != "stack: near: the far side has closed the wire" {
 			t.Errorf("Err: %v", err)
 		}
-		if !strings.Contains(logged.String(), "level=ERROR") || !strings.Contains(logged.String(), "the device went down") {
+		if !strings.Contains(logged.String(), "level=ERROR") || !strings.Contains(logged.String(), "the far side has closed the wire") {
 			t.Errorf("log: %s", logged.String())
 		}
 		if err := s.Close(); !errors.Is(err, net.ErrClosed) {

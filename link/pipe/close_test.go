@@ -47,7 +47,7 @@ func TestCloseEndsOwnReadsAndTellsThePeer(t *testing.T) {
 		if err := <-ended; !errors.Is(err, link.ErrClosed) {
 			t.Errorf("Read ended with %v", err)
 		}
-		expectEvents(t, b, link.EventDown)
+		expectEvents(t, b, link.EventGone)
 		if _, ok := <-a.Events(); ok {
 			t.Error("an event on a closed device")
 		}

@@ -143,7 +143,7 @@ func (d *Device) Caps() link.Caps { return d.cfg.Caps }
 // Queues implements link.Device.
 func (d *Device) Queues() []link.Queue { return d.queues }
 
-// Events implements link.Device: EventUp at the start, EventDown when the other end
+// Events implements link.Device: EventUp at the start, EventGone when the other end
 // is closed.
 func (d *Device) Events() <-chan link.Event { return d.events }
 
@@ -158,7 +158,7 @@ func (d *Device) Drops() uint64 {
 }
 
 // Close unplugs this end. Its Reads end with link.ErrClosed, frames that wait for them
-// are dropped. The other end gets EventDown, may still read what was on its way, and
+// are dropped. The other end gets EventGone, may still read what was on its way, and
 // what it writes from now on is dropped. A second Close returns link.ErrClosed.
 func (d *Device) Close() error {
 	if d.closed.Swap(true) {
@@ -171,7 +171,7 @@ func (d *Device) Close() error {
 	close(d.events)
 	d.eventsLock.Unlock()
 	if d.peer != nil {
-		d.peer.deliver(link.Event{Kind: link.EventDown})
+		d.peer.deliver(link.Event{Kind: link.EventGone})
 	}
 	return nil
 }
