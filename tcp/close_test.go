@@ -332,6 +332,26 @@ func TestAbortDropsTheQueue(t *testing.T) {
 	d.expectClosed(tcp.ErrAborted)
 }
 
+// TestAbortResetsWhereThePeerStands: 3.10.7.4: a reset beyond the peer's window is dropped, and
+// the peer would go on to wait for us.
+func TestAbortResetsWhereThePeerStands(t *testing.T) {
+	t.Run("after a probe of a shut window", func(t *testing.T) {
+		d := shut(t, 5000)
+		d.wait(rtoAfter)
+		d.expect("@" + rtoAfter.String() + " . 1(1) ack 1")
+		d.abort()
+		d.expect("R. 1 ack 1")
+	})
+	t.Run("after the window has shrunk", func(t *testing.T) {
+		d := established(t, withWindow(1500))
+		d.write(1000)
+		d.expect("P. 1(1000) ack 1")
+		d.send(". 1 ack 1 win 400")
+		d.abort()
+		d.expect("R. 401 ack 1")
+	})
+}
+
 // TestLingerZeroCloseResets: SO_LINGER with zero, as on Linux and in net.
 func TestLingerZeroCloseResets(t *testing.T) {
 	d := established(t)

@@ -58,11 +58,17 @@ func (t *TCB) nextReply(now Time, out *Out) {
 	t.sent(now, out, WhyRefused)
 }
 
-// emitReset is the reset of an ABORT: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>.
+// emitReset is the reset of an ABORT: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>. The peer heeds it
+// if SEQ is what it expects next (RFC 9293, 3.10.7.4), which is nothing beyond its window: as on
+// Linux the octets that have been sent there, a probe for one, do not count.
 func (t *TCB) emitReset(now Time, out *Out) {
+	seq := t.snd.nxt
+	if end := t.windowEnd(); seq.After(end) && end.After(t.snd.iss) { // a SYN needs no window
+		seq = end
+	}
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
-		Seq: t.snd.nxt, Ack: t.rcv.nxt, Flags: RST | ACK,
+		Seq: seq, Ack: t.rcv.nxt, Flags: RST | ACK,
 	}
 	t.sent(now, out, WhyAborted)
 }
