@@ -48,3 +48,31 @@ func TestE2EDaemonSaysThatItsTUNIsGone(t *testing.T) {
 		t.Errorf("the daemon said:\n%s", d.said.String())
 	}
 }
+
+// Whatever addresses are asked for, the host can reach portico at them.
+func TestE2EHostReachesEveryAddr(t *testing.T) {
+	need(t, "nc", "netcat-openbsd")
+	for flags, targets := range map[string]string{
+		"--addr 10.9.0.1/30,fd09::1/126":                                   "10.9.0.1 fd09::1",
+		"--addr 10.9.0.4/31":                                               "10.9.0.4",
+		"--addr 10.9.0.2/24,10.10.0.2/24":                                  "10.9.0.2 10.10.0.2",
+		"--addr 10.9.0.2/24,fd09::2/64 --host-addr 10.8.0.1/24":            "10.9.0.2",
+		"--addr 10.9.0.2/32 --host-addr 10.8.0.1/32":                       "10.9.0.2",
+		"--addr fd09::2/128 --host-addr fd08::1/128":                       "fd09::2",
+		"--addr fe80::9/64":                                                "fe80::9%tun0",
+		"--addr 10.9.0.2/24,10.11.0.2/24 --host-addr 10.9.0.1/24":          "10.9.0.2 10.11.0.2",
+		"--addr 10.9.0.2/24 --mtu 576":                                     "10.9.0.2",
+		"--addr 10.9.0.2/24,fd09::2/64 --host-addr 10.9.0.1/24,fd09::1/64": "10.9.0.2 fd09::2",
+	} {
+		t.Run(flags, func(t *testing.T) {
+			d := startUp(t, strings.Fields(flags)...)
+			for _, host := range strings.Fields(targets) {
+				// Not by a socket of ours: package net remembers the index of a zone for a minute.
+				if text := output(t, nil, "nc", "-w", "30", host, "13"); len(text) == 0 {
+					t.Errorf("no time of day from %s", host)
+				}
+			}
+			d.stop()
+		})
+	}
+}

@@ -49,10 +49,10 @@ func (p *prefixes) Set(s string) error {
 	}
 	for item := range strings.SplitSeq(s, ",") {
 		v, err := netip.ParsePrefix(strings.TrimSpace(item))
-		if err != nil {
+		if err != nil || v.Addr().Is4In6() {
 			return fmt.Errorf("%q is not an address with its prefix length, as in 10.77.0.2/24", item)
 		}
-		p.list = append(p.list, netip.PrefixFrom(v.Addr().Unmap(), v.Bits()))
+		p.list = append(p.list, v)
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func addNetFlags(cmd *cobra.Command, name string, n int) *netFlags {
 	fl := cmd.Flags()
 	fl.StringVar(&f.tun, "tun", name, "`name` of the TUN interface to make; empty: the system picks one")
 	fl.Var(f.addrs, "addr", "portico's own address with its prefix length; repeat for more")
-	fl.Var(f.hosts, "host-addr", "the host's address on its side of the TUN; repeat for more; none: leave the host's side alone")
+	fl.Var(f.hosts, "host-addr", "the host's address on its side of the TUN; repeat for more; none: leave the host's side alone;\nwith --addr and without this: the first free one of each network of --addr")
 	fl.IntVar(&f.mtu, "mtu", tun.DefaultMTU, "largest packet in `bytes`")
 	fl.StringVar(&f.queues, "queues", "auto", "`number` of queues of the TUN that connections are spread over, each read on a core of its own;\nauto: one, and up to four while much data moves")
 	fl.StringVar(&f.offloads, "offload", "auto", "super-segments across the TUN: auto, on or off")
@@ -106,6 +106,12 @@ func (f *netFlags) config(cmd *cobra.Command) (node.Config, error) {
 	if !host.HasIPv6() {
 		f.addrs.keep4()
 		f.hosts.keep4()
+	}
+	if f.addrs.changed && !f.hosts.changed {
+		var err error
+		if f.hosts.list, err = hostsBeside(f.addrs.list); err != nil {
+			return node.Config{}, usagef(cmd, "--addr %w", err)
+		}
 	}
 	cfg := node.Config{
 		TUN: f.tun, Addrs: f.addrs.list, HostAddrs: f.hosts.list, MTU: f.mtu,
@@ -153,11 +159,15 @@ func (f *netFlags) check(cmd *cobra.Command) error {
 			if a.Is6() && f.mtu < minMTU6 {
 				return usagef(cmd, "--mtu %d is too small for the IPv6 address %s: choose %d or more, or only IPv4 addresses", f.mtu, a, minMTU6)
 			}
-			if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+			if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || isBroadcast(a, p.Masked()) {
 				return usagef(cmd, "%s %s is not the address of a host: choose another", list.flag, p)
 			}
-			if other := seen[a]; other != "" {
-				return usagef(cmd, "%s %s is given twice (%s): portico and the host need an address each", list.flag, a, other)
+			switch other := seen[a]; other {
+			case "":
+			case list.flag:
+				return usagef(cmd, "%s %s is given twice", list.flag, a)
+			default:
+				return usagef(cmd, "%s %s is %s, too: portico and the host need an address each", list.flag, a, other)
 			}
 			seen[a] = list.flag
 		}

@@ -7,7 +7,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 )
+
+// outside are those of peers whose addresses no network of addrs holds.
+func outside(peers, addrs []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(peers), func(p netip.Prefix) bool {
+		return slices.ContainsFunc(addrs, func(a netip.Prefix) bool { return a.Contains(p.Addr()) })
+	})
+}
 
 // Conflict returns an error if an interface of this machine already has one of the networks
 // of prefixes, or a part of one, so that packets would go there. A network that is a part of

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,9 +31,9 @@ func enableIPv6(name string) {
 	_ = os.WriteFile(filepath.Join(ipv6Settings, name, "disable_ipv6"), []byte("0"), 0)
 }
 
-// Configure gives the interface its addresses and takes it up. They vanish with the
-// interface.
-func Configure(name string, addrs []netip.Prefix) error {
+// Configure gives the interface its addresses, takes it up, and leads packets to peers there
+// that no network of addrs holds. All vanishes with the interface.
+func Configure(name string, addrs, peers []netip.Prefix) error {
 	iface, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("cannot find %s: %w", name, err)
@@ -53,7 +54,21 @@ func Configure(name string, addrs []netip.Prefix) error {
 	if err := netlink.LinkSetUp(iface); err != nil {
 		return fmt.Errorf("cannot take %s up: %w", name, err)
 	}
+	for _, p := range outside(peers, addrs) {
+		if err := netlink.RouteAdd(routeTo(p.Addr(), iface)); err != nil {
+			return fmt.Errorf("cannot lead packets to %s by %s: %w", p.Addr(), name, err)
+		}
+	}
 	return awaitIPv6(iface, addrs)
+}
+
+// routeTo is the route to one address by an interface.
+func routeTo(a netip.Addr, by netlink.Link) *netlink.Route {
+	bits := a.BitLen()
+	return &netlink.Route{
+		LinkIndex: by.Attrs().Index, Scope: netlink.SCOPE_LINK,
+		Dst: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, bits)},
+	}
 }
 
 // How long the kernel gets to make IPv6 addresses usable, and how often to look.

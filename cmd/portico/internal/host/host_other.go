@@ -12,7 +12,7 @@ import (
 func HasIPv6() bool { return true }
 
 // Configure is known on Linux only.
-func Configure(name string, addrs []netip.Prefix) error {
+func Configure(name string, addrs, peers []netip.Prefix) error {
 	return fmt.Errorf("cannot give addresses to %s on %s: start with --host-addr none, and give %s its side yourself, with ifconfig for one",
 		name, runtime.GOOS, name)
 }

@@ -76,7 +76,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if len(cfg.HostAddrs) > 0 {
-		if err := host.Configure(dev.Name(), cfg.HostAddrs); err != nil {
+		if err := host.Configure(dev.Name(), cfg.HostAddrs, cfg.Addrs); err != nil {
 			dev.Close()
 			return nil, err
 		}
