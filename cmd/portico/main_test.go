@@ -84,7 +84,8 @@ func TestWrongUsageIsOneLineAndExit2(t *testing.T) {
 		{"up --log-format xml", "none of text, json"},
 		{"up --api /run/x.sock", "unix://"},
 		{"up --api tcp://127.0.0.1:1", "unix://"},
-		{"up --keepalive -1s", "negative"},
+		{"up --keepalive -1s", "too short"},
+		{"up --keepalive 1ns", "too short"},
 		{"up --keepalive soon", "--keepalive"},
 		{"up --cc vegas", "none of cubic, newreno"},
 		{"up --ecn maybe", "none of accept, ask, off"},
@@ -194,18 +195,25 @@ func TestReadyLineSaysWhatToTry(t *testing.T) {
 		"http=10.77.0.2:80":     " (try: curl http://10.77.0.2/)",
 		"http=0.0.0.0:80":       " (try: curl http://10.77.0.2/)",
 		"http=[::]:81,echo=:17": " (try: curl http://10.77.0.2:81/)",
+		"http=[fe80::2]:81":     " (try: curl 'http://[fe80::2%tun0]:81/')",
+		"http=:http":            " (try: curl http://10.77.0.2/)",
+		"http=:0":               "",
 	} {
-		if got, want := readyOf(t, services), "portico: ready: 10.77.0.2, fd77::2 on tun0"+want; got != want {
+		if got, want := readyOf(t, services, "10.77.0.1/24"), "portico: ready: 10.77.0.2, fd77::2 on tun0"+want; got != want {
 			t.Errorf("%q: %q, want %q", services, got, want)
 		}
 	}
+	if got := readyOf(t, "http=:80"); strings.Contains(got, "curl") || !strings.Contains(got, "ip link set tun0 up") {
+		t.Errorf("with --host-addr none: %q", got)
+	}
 }
-func readyOf(t *testing.T, services string) string {
+
+func readyOf(t *testing.T, services string, hosts ...string) string {
 	t.Helper()
 	specs, err := serve.ParseSpecs(services)
 	if err != nil {
 		t.Fatal(err)
 	}
 	addrs := []netip.Prefix{netip.MustParsePrefix("10.77.0.2/24"), netip.MustParsePrefix("fd77::2/64")}
-	return readyLine(node.Config{Addrs: addrs}, "tun0", specs)
+	return readyLine(node.Config{Addrs: addrs, HostAddrs: defaultPrefixes(hosts...).list}, "tun0", specs)
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -37,8 +40,17 @@ no kernel answers, but this program. It shows what happens on the wire.`,
 	root.SetErr(stderr)
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(newUp(), newSS(), newStat(), newTrace(), newFetch(), newPing(), newTraceroute(), newDemo(), newSim(), newVersion())
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), plainFlagError(err)} })
 	return root
+}
+
+// plainFlagError says what is wrong with a number without naming the function that found out.
+func plainFlagError(err error) error {
+	number := (*strconv.NumError)(nil)
+	if !errors.As(err, &number) {
+		return err
+	}
+	return errors.New(strings.Replace(err.Error(), number.Error(), "that is no number, or out of range", 1))
 }
 
 // noArgs refuses arguments.

@@ -70,7 +70,11 @@ func listTraces(ctx context.Context, client *api.Client, w io.Writer, asJSON boo
 		return writeJSON(w, traces)
 	}
 	out := bufio.NewWriter(w)
-	const row = "%6s %-12s %-28s %-28s %8s %8s %10s"
+	ends := len("Local Address:Port") + 2
+	for _, t := range traces {
+		ends = max(ends, len(t.Local.String()), len(t.Remote.String()))
+	}
+	row := fmt.Sprintf("%%6s %%-12s %%-%[1]ds %%-%[1]ds %%8s %%8s %%10s", ends)
 	line := func(cells ...any) { fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf(row, cells...), " ")) }
 	line("CONN", "State", "Local Address:Port", "Peer Address:Port", "Segments", "Again", "Last event")
 	for _, t := range traces {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +25,9 @@ import (
 
 // shutdownGrace is how long connections get to finish after the first signal.
 const shutdownGrace = 5 * time.Second
+
+// minKeepAlive is long enough for a peer to answer before it is given up.
+const minKeepAlive = 10 * time.Millisecond
 
 // upFlags are the flags of `portico up`.
 type upFlags struct {
@@ -49,7 +54,8 @@ side until SIGINT or SIGTERM. Then connections get five seconds to finish (a sec
 signal ends them at once), and what was made is removed.`,
 		Example: `  sudo portico up
   sudo portico up --addr 10.9.0.2/24 --host-addr 10.9.0.1/24 --serve http=:8080
-  sudo portico up --pcap wire.pcapng --log-level debug`,
+  sudo portico up --pcap wire.pcapng --log-level debug
+  sudo portico up --pcap /dev/stdout | wireshark -k -i -`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd, f) },
 	}
@@ -124,8 +130,8 @@ func up(cmd *cobra.Command, f *upFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.keepAlive < 0 {
-		return usagef(cmd, "--keepalive %s is negative: choose 0 for never, or a time such as 30s", f.keepAlive)
+	if f.keepAlive != 0 && f.keepAlive < minKeepAlive {
+		return usagef(cmd, "--keepalive %s is too short: choose 0 for never, or a time such as 30s", f.keepAlive)
 	}
 	specs, err := serve.ParseSpecs(f.services)
 	if err != nil {
@@ -224,35 +230,38 @@ func readyLine(cfg node.Config, name string, specs []serve.Spec) string {
 		addrs[i] = p.Addr().String()
 	}
 	line := fmt.Sprintf("portico: ready: %s on %s", strings.Join(addrs, ", "), name)
-	if url := siteURL(cfg.Addrs, specs); url != "" {
+	if len(cfg.HostAddrs) == 0 {
+		return line + fmt.Sprintf(" (it is down, and yours to give an address: ip address add ADDR/BITS dev %[1]s; ip link set %[1]s up)", name)
+	}
+	if url := siteURL(cfg.Addrs, name, specs); url != "" {
 		line += fmt.Sprintf(" (try: curl %s)", url)
 	}
 	return line
 }
 
-// siteURL is the address of the web site; "" if none is served.
-func siteURL(addrs []netip.Prefix, specs []serve.Spec) string {
+// siteURL is the address of the web site as the host on the other side of the TUN has to write
+// it; "" if none is served, or at a port that is still to be chosen.
+func siteURL(addrs []netip.Prefix, tun string, specs []serve.Spec) string {
 	for _, s := range specs {
 		if s.Service != "http" {
 			continue
 		}
-		host, port := splitHostPort(s.Address)
-		if host == "" || host == "0.0.0.0" || host == "[::]" {
+		host, service, _ := net.SplitHostPort(s.Address)
+		port, err := net.LookupPort("tcp", service)
+		if err != nil || port == 0 {
+			return ""
+		}
+		if host == "" || host == "0.0.0.0" || host == "::" {
 			host = addrs[0].Addr().String()
-			if addrs[0].Addr().Is6() {
-				host = "[" + host + "]"
-			}
 		}
-		if port == "80" {
-			return "http://" + host + "/"
+		if a, err := netip.ParseAddr(host); err == nil && a.IsLinkLocalUnicast() && a.Is6() {
+			host = a.WithZone(tun).String()
 		}
-		return "http://" + host + ":" + port + "/"
+		authority := strings.TrimSuffix(net.JoinHostPort(host, strconv.Itoa(port)), ":80")
+		if strings.Contains(authority, "%") {
+			return "'http://" + authority + "/'" // brackets and a zone are not for the shell to read
+		}
+		return "http://" + authority + "/"
 	}
 	return ""
-}
-
-// splitHostPort cuts at the last colon and leaves the brackets of an IPv6 address.
-func splitHostPort(s string) (host, port string) {
-	i := strings.LastIndexByte(s, ':')
-	return s[:i], s[i+1:]
 }
