@@ -184,11 +184,14 @@ func TestRetransmissionsTellTheirReason(t *testing.T) {
 			last := d.events[len(d.events)-1]
 			for _, e := range d.events {
 				if e.Kind == tcp.EventSegmentOut {
+					if e.Why == tcp.WhyNone && e.Segment.Again {
+						d.fail("%v was not sent before", e.Segment)
+					}
 					last = e
 				}
 			}
-			if last.Why != c.why {
-				d.fail("the retransmission was put down to %q, want %q", last.Why, c.why)
+			if last.Why != c.why || !last.Segment.Again {
+				d.fail("the retransmission was put down to %q, want %q (sent again: %v)", last.Why, c.why, last.Segment.Again)
 			}
 		})
 	}

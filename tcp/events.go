@@ -204,6 +204,9 @@ type SegmentInfo struct {
 	// GSOSize is the data in bytes of each packet that a super-segment is cut
 	// into; 0 for an ordinary segment.
 	GSOSize int
+	// Again: it was sent before, wholly or in part, as Segment.Again has it. Of those that
+	// arrive it says nothing.
+	Again   bool
 	Options Options
 }
 

@@ -22,7 +22,7 @@ func describe(seg *Segment, dataLen, window int) SegmentInfo {
 	return SegmentInfo{
 		SrcPort: seg.SrcPort, DstPort: seg.DstPort, Seq: seg.Seq, Ack: seg.Ack,
 		Flags: seg.Flags, Window: window, Urgent: seg.Urgent, DataLen: dataLen,
-		GSOSize: seg.GSOSize, Options: seg.Options,
+		GSOSize: seg.GSOSize, Again: seg.Again, Options: seg.Options,
 	}
 }
 

@@ -19,7 +19,7 @@ type Out struct {
 // driver calls it until it says no after every batch of segments, every Tick and every
 // user call. One ACK answers all segments of a batch (MUST-58, MUST-59).
 func (t *TCB) Next(now Time, out *Out) bool {
-	out.Data, out.DataLen, out.ECT = out.Data[:0], 0, false
+	out.Data, out.DataLen, out.ECT, out.Again = out.Data[:0], 0, false, false
 	t.unanswered = 0
 	t.clear(written | pushDue)
 	if t.replies != nil {
@@ -119,6 +119,7 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 	if run := t.scoreboard.runs[i]; run.start == t.snd.iss && !t.is(synAcked) {
 		t.scoreboard.resend(i, 1, 0, now, rateMark{})
 		t.tally(CountSynRetrans)
+		out.Again = true
 		t.emitSYN(now, out, t.synOptions(now), t.recovery.why)
 		t.countResent(out)
 		return true
@@ -158,15 +159,15 @@ func (t *TCB) nextRetransmission(now Time, out *Out) bool {
 		t.undoSent(now, n)
 	}
 	t.pace(now, n)
+	out.Again = true
 	t.emit(now, out, run.start, n, opts, t.recovery.why)
 	t.countResent(out)
 	t.tallyRepair(segments(out.DataLen, out.GSOSize))
 	return true
 }
 
-// countResent marks and counts a retransmission.
+// countResent counts a retransmission.
 func (t *TCB) countResent(out *Out) {
-	out.Again = true
 	w := t.trouble()
 	w.retransSegs += uint64(segments(out.DataLen, out.GSOSize))
 	w.bytesRetrans += uint64(out.DataLen)
@@ -194,8 +195,8 @@ func (t *TCB) nextProbe(now Time, out *Out) bool {
 			t.scoreboard.mark(&t.scoreboard.runs[i], lost)
 		}
 		t.scoreboard.resend(t.scoreboard.head, n, n+opts.len(), now, t.sendMark(now))
-		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
 		out.Again = true
+		t.emit(now, out, t.snd.una, n, opts, WhyProbe)
 		return true
 	}
 	t.sendNew(now, out, n, opts, WhyProbe)
@@ -473,7 +474,7 @@ func (t *TCB) emitSYN(now Time, out *Out, o Options, why Why) {
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
 		Seq: t.snd.iss, Flags: SYN, Options: o,
-		Window: uint16(min(t.rcvWnd(), 65535)),
+		Window: uint16(min(t.rcvWnd(), 65535)), Again: out.Again,
 	}
 	if answer {
 		out.Ack, out.Flags = t.rcv.nxt, SYN|ACK
@@ -486,7 +487,8 @@ func (t *TCB) emitSYN(now Time, out *Out, o Options, why Why) {
 	t.sent(now, out, why)
 }
 
-// emit fills out with the n numbers from seq on, n being 0 for a bare ACK.
+// emit fills out with the n numbers from seq on, n being 0 for a bare ACK; out.Again
+// says whether they have been sent before.
 func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 	flags := ACK
 	end, dataEnd := seq.Add(n), t.dataEnd()
@@ -505,7 +507,7 @@ func (t *TCB) emit(now Time, out *Out, seq Seq, n int, opts Options, why Why) {
 	out.Segment = Segment{
 		SrcPort: t.ends.Local.Port(), DstPort: t.ends.Remote.Port(),
 		Seq: seq, Ack: t.rcv.nxt, Flags: flags, Options: opts,
-		Window: t.advertise(),
+		Window: t.advertise(), Again: out.Again,
 	}
 	if mss := int(t.snd.mss) - opts.len(); n > mss && why != WhyMTUProbe {
 		out.GSOSize = mss

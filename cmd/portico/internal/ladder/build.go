@@ -13,7 +13,7 @@ func Build(t record.Trace, cfg Config) *Ladder {
 	b := &builder{
 		trace:  &t,
 		peer:   newPeer(&t),
-		notes:  noter{gapSaid: make(map[bool]bool)},
+		notes:  noter{gapSaid: make(map[bool]bool), shut: make(map[bool]bool)},
 		ladder: &Ladder{Serial: t.Serial, Totals: t.Totals, TimeWait: 2 * cfg.MSL},
 	}
 	ours := End{Name: cfg.Ours, Addr: t.Local}

@@ -16,6 +16,7 @@ type noter struct {
 	lenTaught    bool
 	superseg     bool
 	gapSaid      map[bool]bool // of arriving segments, of ours
+	shut         map[bool]bool // the window that they tell of
 	timeWaitSaid bool
 
 	pending tcp.Why // of a change of state that the next segment shows
@@ -46,7 +47,7 @@ func (n *noter) begin(b *builder, e *record.Entry) {
 		n.itsMax, n.haveIts = end, true
 	}
 	if seqLen(e) == 0 && e.Flags == tcp.ACK {
-		n.dupAck = n.haveOur && e.Ack == n.lastAck && e.Ack.Before(n.ourMax) && e.Window == n.lastWindow
+		n.dupAck = n.haveOur && e.Ack == n.lastAck && e.Ack.Before(n.ourMax) && e.Window == n.lastWindow && e.Window > 0 // else it answers a probe
 	}
 	if e.Flags.Has(tcp.ACK) {
 		n.lastAck, n.lastWindow = e.Ack, e.Window
@@ -77,9 +78,7 @@ func (n *noter) end(b *builder, e *record.Entry, states []record.Entry) []string
 		add("not accepted: %s", e.Drop)
 	}
 	n.gaps(e, add)
-	if e.Window == 0 && e.Flags&(tcp.SYN|tcp.RST) == 0 {
-		add("window closed: wait")
-	}
+	n.window(e, add)
 	for i := range states[:max(0, len(states)-1)] {
 		add("through %s", states[i].To)
 	}
@@ -88,6 +87,20 @@ func (n *noter) end(b *builder, e *record.Entry, states []record.Entry) []string
 	}
 	n.peerEnter(b, e, add)
 	return notes
+}
+
+// window tells of windows that shut and open.
+func (n *noter) window(e *record.Entry, add func(string, ...any)) {
+	whose := e.Kind == tcp.EventSegmentIn
+	switch {
+	case e.Flags&(tcp.SYN|tcp.RST) != 0:
+	case e.Window == 0:
+		add("window closed: wait")
+		n.shut[whose] = true
+	case n.shut[whose]:
+		add("window open: %s", size(uint64(e.Window)))
+		n.plain, n.shut[whose] = false, false
+	}
 }
 
 // gaps tells of ACKs that report missing data, the first of each run of them.

@@ -20,6 +20,7 @@ type script struct {
 	conn  record.Conn
 	now   tcp.Time
 	state tcp.State
+	sent  int // the numbers of ours that have been sent
 }
 
 func newScript(t *testing.T, passive bool) *script {
@@ -63,6 +64,10 @@ func (s *script) emit(kind tcp.EventKind, own, other tcp.Seq, g seg) {
 	}
 	if g.flags.Has(tcp.ACK) {
 		ev.Segment.Ack = other.Add(g.ack)
+	}
+	if n := ev.Segment.Len(); kind == tcp.EventSegmentOut && n > 0 {
+		ev.Segment.Again = g.seq < s.sent && g.why != tcp.WhyNone
+		s.sent = max(s.sent, g.seq+n)
 	}
 	s.conn.Observe(&ev)
 	s.wait(100 * time.Microsecond)
@@ -217,7 +222,7 @@ var lives = map[string]func(*testing.T) *script{
 				HasTimestamps: true, SACKBlocks: 1, SACK: [4]tcp.SACKBlock{{Start: ourISN.Add(1449), End: ourISN.Add(2897 + 1448*i)}},
 			}})
 		}
-		s.out(seg{flags: tcp.ACK, seq: 1, ack: 83, len: 1448, why: tcp.WhyFastRetransmit})
+		s.out(seg{flags: tcp.ACK, seq: 1, ack: 83, len: 1448, why: tcp.WhyRACK})
 		s.in(seg{flags: tcp.ACK, seq: 83, ack: 7241})
 		s.in(seg{flags: dataFlags, seq: 1, ack: 1, len: 82})
 		s.drop(tcp.WhyOutOfWindow)
@@ -226,6 +231,19 @@ var lives = map[string]func(*testing.T) *script{
 		s.wait(200 * time.Millisecond)
 		s.out(seg{flags: dataFlags, seq: 7241, ack: 83, len: 10, why: tcp.WhyRTO})
 		s.in(seg{flags: tcp.ACK, seq: 83, ack: 7251, win: -1})
+		return s
+	},
+	"shut_window": func(t *testing.T) *script {
+		s := newScript(t, true)
+		s.accept()
+		s.out(seg{flags: tcp.ACK, seq: 1, ack: 1, len: 1448})
+		s.in(seg{flags: tcp.ACK, seq: 1, ack: 1449, win: -1})
+		s.wait(200 * time.Millisecond)
+		s.out(seg{flags: tcp.ACK, seq: 1449, ack: 1, len: 1, why: tcp.WhyProbe})
+		s.in(seg{flags: tcp.ACK, seq: 1, ack: 1449, win: -1})
+		s.in(seg{flags: tcp.ACK, seq: 1, ack: 1449, win: 8192})
+		s.out(seg{flags: dataFlags, seq: 1449, ack: 1, len: 1448, why: tcp.WhyWindowOpened})
+		s.in(seg{flags: tcp.ACK, seq: 1, ack: 2897})
 		return s
 	},
 	"lost_syn_ack": func(t *testing.T) *script {

@@ -41,6 +41,7 @@ type Entry struct {
 	Seq, Ack tcp.Seq
 	Window   int32
 	DataLen  int32
+	Again    bool // it was sent before; of those that arrive nobody knows
 	// Options is nil where the segment carries no more than timestamps.
 	Options *tcp.Options
 	// Skipped is what was left out right before this entry; nil for nothing.
@@ -170,7 +171,7 @@ func segmentEntry(ev *tcp.Event) Entry {
 	e := Entry{
 		Time: ev.Time, Kind: ev.Kind, Why: ev.Why, From: ev.From, To: ev.From,
 		Flags: s.Flags, GSOSize: uint16(s.GSOSize), Seq: s.Seq, Ack: s.Ack,
-		Window: int32(s.Window), DataLen: int32(s.DataLen),
+		Window: int32(s.Window), DataLen: int32(s.DataLen), Again: s.Again,
 	}
 	if s.Flags.Has(tcp.SYN) || s.Options.SACKBlocks > 0 {
 		o := s.Options
@@ -237,14 +238,8 @@ func (c *Conn) lastSegmentIn() *Entry {
 	return nil
 }
 
-// Retransmission reports whether the segment was sent before.
-func (e *Entry) Retransmission() bool {
-	switch e.Why {
-	case tcp.WhyRTO, tcp.WhyFastRetransmit, tcp.WhyPartialAck:
-		return e.Kind == tcp.EventSegmentOut
-	}
-	return false
-}
+// Retransmission reports whether the segment was sent before, for whatever reason.
+func (e *Entry) Retransmission() bool { return e.Again }
 
 // Caused reports whether the change of state s, the next entry after the arrival of e, is
 // that arrival's doing and not a call's or a timer's.

@@ -77,7 +77,7 @@ func TestWhatMattersSurvivesInTheMiddle(t *testing.T) {
 	bulk(1000)
 	at++
 	again := segment(tcp.EventSegmentOut, at, 5, tcp.ACK, 1)
-	again.Why = tcp.WhyRTO
+	again.Segment.Again = true
 	c.Observe(again)
 	bulk(1000)
 
@@ -108,7 +108,7 @@ func TestStormOfRetransmissionsStaysBounded(t *testing.T) {
 	c := &Conn{ID: id(1)}
 	for i := range 100_000 {
 		ev := segment(tcp.EventSegmentOut, tcp.Time(i), 1, tcp.ACK|tcp.FIN, 1)
-		ev.Why = tcp.WhyRTO
+		ev.Segment.Again = true
 		c.Observe(ev)
 	}
 	if got, most := len(c.Trace().Entries), FirstSegments+LastSegments+MaxTurns+MaxRepairs; got > most {
