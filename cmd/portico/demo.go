@@ -33,8 +33,9 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "show the life of a connection, from the handshake to the last segment",
 		Long: `Show the life of a connection: curl fetches a page from portico, and every segment is
-drawn with the state of both ends; then one request is taken apart in the seven layers
-of OSI. It needs no argument and changes nothing on this machine: with privileges it
+drawn with the state of both ends; so is a connection that loses a segment and whose
+reader pauses; then one request is taken apart in the seven layers of OSI. It needs no
+argument and changes nothing on this machine: with privileges it
 makes a network namespace of its own with a TUN in it, without it connects two of its
 own stacks by a pipe in memory and uses Go's http client.`,
 		Example: `  portico demo

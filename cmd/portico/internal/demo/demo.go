@@ -1,8 +1,9 @@
-// Package demo plays one scene and tells what happened: a client fetches a page from a
+// Package demo plays a scene and tells what happened: a client fetches a page from a
 // portico, twice over one connection, which the client closes first; then it asks for the
 // time of day, which portico closes first. Where it may, the scene has the kernel, a TUN
 // and the real curl in it, in a network namespace of its own (OnTUN, which InNamespace
-// starts); where it may not, two stacks on a pipe in memory (OnPipe).
+// starts); where it may not, two stacks on a pipe in memory (OnPipe). A second scene shows
+// what portico does about a loss and a shut window.
 package demo
 
 import (
@@ -43,6 +44,8 @@ type Story struct {
 	Page string `json:"page"`
 	// Ladders are that of the page's connection and that of the time of day's.
 	Ladders []*ladder.Ladder `json:"ladders"`
+	// Trouble is that of a connection over a wire that loses, to a visitor who does not read.
+	Trouble *ladder.Ladder `json:"trouble"`
 	// Anatomy is the second request for the page.
 	Anatomy *osi.Anatomy `json:"anatomy"`
 	// Sockets are portico's while the connection was open.
@@ -135,6 +138,9 @@ func (s *scene) play(ctx context.Context, c client, wire string, about osi.Wire)
 			peer = "visitor"
 		}
 		story.Ladders = append(story.Ladders, ladder.Build(t, ladder.Config{Peer: peer}))
+	}
+	if story.Trouble, err = trouble(ctx); err != nil {
+		return nil, err
 	}
 	packets, err := s.capture.packets()
 	if err != nil {

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 )
 
 func TestStoryOnAPipeIsWhole(t *testing.T) {
@@ -53,6 +56,7 @@ func TestStoryOnAPipeIsWhole(t *testing.T) {
 		"three-way handshake", "~SYN-SENT", "SYN seq=x len=0 mss 1460", "SYN,ACK seq=y ack=x+1", "a SYN takes one number", "a bare ACK takes none",
 		"four-way teardown", "~FIN-WAIT-1", "LAST-ACK", "TIME-WAIT: 2·MSL = 60 s", "7 application", "1 physical",
 		"Cookie: portico_session=", "gzip made", "no MAC", "ESTAB", "What to try next",
+		"A wire that loses a segment", "window closed: wait",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the story lacks %q", want)
@@ -61,4 +65,34 @@ func TestStoryOnAPipeIsWhole(t *testing.T) {
 	if b, err := json.Marshal(s); err != nil || !json.Valid(b) {
 		t.Errorf("as JSON: %v", err)
 	}
+}
+
+// In virtual time, so that nothing but what is to be seen happens.
+func TestTroubleIsALossAndAShutWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := trouble(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := l.WriteText(&text, ladder.Text{All: true}); err != nil {
+			t.Fatal(err)
+		}
+		// The lost segment, the second probe, and the probes' byte with what follows it.
+		if l.Totals.Retransmissions != 3 || l.Totals.Timeouts != 0 {
+			t.Errorf("%d sent again, %d timeouts", l.Totals.Retransmissions, l.Totals.Timeouts)
+		}
+		rest := text.String()
+		for _, want := range []string{
+			"ack=y+2897", "data is missing", "sack y+4345..y+8689", "seq=y+2897", "sent again: later data",
+			"ack=y+8689 len=0 win 0", "len=1 ", "zero-window probe", "sent again: zero-window", "window open:", "len=1448",
+			"teardown", "~FIN-WAIT-1",
+		} {
+			_, after, ok := strings.Cut(rest, want)
+			if !ok {
+				t.Fatalf("%q is missing, or in the wrong place:\n%s", want, text.String())
+			}
+			rest = after
+		}
+	})
 }

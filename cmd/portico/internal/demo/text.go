@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/a644562b/portico/cmd/portico/internal/ladder"
 	"github.com/a644562b/portico/cmd/portico/internal/sockstat"
@@ -26,16 +27,21 @@ func (s *Story) WriteText(w io.Writer) error {
 	if err := s.Ladders[1].WriteText(out, ladder.Text{}); err != nil {
 		return err
 	}
-	heading(out, "3. The second request for the page, taken apart in the seven layers of OSI.")
+	heading(out, "3. A wire that loses a segment, and a visitor who does not read for a while.")
+	fmt.Fprintf(out, troubleIntro, troubleDelay/time.Millisecond, troubleRoom)
+	if err := s.Trouble.WriteText(out, ladder.Text{}); err != nil {
+		return err
+	}
+	heading(out, "4. The second request for the page, taken apart in the seven layers of OSI.")
 	if err := s.Anatomy.WriteText(out); err != nil {
 		return err
 	}
-	heading(out, "4. The sockets of portico while that connection was open, as `portico ss -tani` shows them.")
+	heading(out, "5. The sockets of portico while that connection was open, as `portico ss -tani` shows them.")
 	filter := sockstat.Filter{TCP: true, All: true, Numeric: true, Internals: true}
 	if err := sockstat.Write(out, s.Sockets, filter); err != nil {
 		return err
 	}
-	heading(out, "5. What to try next.")
+	heading(out, "6. What to try next.")
 	fmt.Fprint(out, next)
 	return out.Flush()
 }
@@ -77,10 +83,18 @@ func heading(w io.Writer, text string) {
 	fmt.Fprintf(w, "\n\n%s\n%s\n\n", text, strings.Repeat("═", len(text)))
 }
 
-const next = `  sudo portico up                         a portico on this machine, until you interrupt it; then, elsewhere:
+const troubleIntro = `Two stacks on a wire in memory, %d ms long each way. It loses the third segment with data; the later ones
+arrive, which the visitor says (sack), and portico sends the third again. Then the visitor's room of %d
+bytes is full: its window is shut until it reads, and meanwhile portico asks with one byte.
+
+`
+
+const next = `  go build ./cmd/portico                  makes the portico of the lines below
+  sudo ./portico up                       a portico on this machine, until you interrupt it; then, elsewhere:
   curl http://10.77.0.2/                  the same page, and with a browser as well
-  sudo portico ss -ti                     its connections
-  sudo portico trace                      the connections that can be drawn like the ones above
-  sudo portico up --pcap wire.pcapng      with a capture for Wireshark, states of TCP in the comments
-  sudo portico fetch -v http://HOST/      the other direction: portico as the client
+  sudo ./portico ss -ti                   its connections
+  sudo ./portico trace                    the connections that can be drawn like the ones above
+  sudo ./portico up --pcap wire.pcapng    with a capture for Wireshark, states of TCP in the comments
+  sudo ./portico fetch -v http://HOST/    the other direction: portico as the client
+  ./portico sim lossy --plot lossy.png    30 seconds on a path that loses: the congestion window as a curve
 `

@@ -95,7 +95,7 @@ func describe(r *http.Request, s session) page {
 func connFacts(i *tcp.Info) []fact {
 	rtt := "not yet measured"
 	if i.SRTT > 0 {
-		rtt = fmt.Sprintf("%s smoothed, %s variance, %s the least", ms(i.SRTT), ms(i.RTTVar), ms(i.MinRTT))
+		rtt = fmt.Sprintf("%s smoothed, %s variation, %s the least", ms(i.SRTT), ms(i.RTTVar), ms(i.MinRTT))
 	}
 	return []fact{
 		{"you", fmt.Sprintf("%s, port %d", i.Remote.Addr(), i.Remote.Port())},
@@ -140,6 +140,11 @@ func lessons(i *tcp.Info) []lesson {
 		{"Windows", "How much may be on its way at once is the smaller of two windows: yours, which says what you have room " +
 			"for, and the congestion window, which is our guess of what the path carries. It grows with every " +
 			"acknowledgment and shrinks when something is lost."},
+		{"Loss", fmt.Sprintf("What is lost is sent again: when later segments have arrived and it has not, or when nothing at "+
+			"all is acknowledged for %s. Here that has happened %d times.", ms(i.RTO), i.RetransSegs)},
+		{"Teardown", "Each side ends its own direction: a FIN, which takes one number, and an ACK of it, so that it takes " +
+			"four segments, or three where two of them are one. Who closes first then waits in TIME-WAIT, until nothing " +
+			"old can be on its way any more."},
 	}
 }
 

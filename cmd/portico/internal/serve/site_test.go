@@ -63,7 +63,7 @@ func TestPageTellsAboutTheConnectionAsText(t *testing.T) {
 	}
 	for _, want := range []string{
 		"10.77.0.1, port 40112", "10.77.0.2, port 80", "ESTABLISHED", "0.113 ms smoothed", "14480 bytes", "MSS 1460",
-		"2^7", "timestamps", "selective", "Ports.", "Handshake.", "/bytes/N", "visit 1",
+		"2^7", "timestamps", "selective", "Ports.", "Handshake.", "Loss.", "Teardown.", "/bytes/N", "visit 1",
 	} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("the page lacks %q:\n%s", want, w.Body)
