@@ -31,10 +31,10 @@ func newHost(t testing.TB, cfg Config) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	n := networks.Add(1)
+	n := uint16(networks.Add(1))
 	h := &host{t: t, Device: d,
-		net4: netip.MustParsePrefix(fmt.Sprintf("10.98.%d.0/24", n)),
-		net6: netip.MustParsePrefix(fmt.Sprintf("fd98:%d::/64", n)),
+		net4: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 0}), 24),
+		net6: netip.MustParsePrefix(fmt.Sprintf("fd98:%x::/64", n)),
 	}
 	// The kernel shall say nothing of its own accord.
 	nstest.IP(t, fmt.Sprintf("link set dev %s addrgenmode none", d.Name()))
@@ -43,6 +43,18 @@ func newHost(t testing.TB, cfg Config) *host {
 	nstest.IP(t, fmt.Sprintf("link set dev %s up", d.Name()))
 	nstest.AddAddr(t, d.Name(), netip.PrefixFrom(h.net4.Addr().Next(), 24))
 	return h
+}
+
+// kernelCaps are those of a TUN of this kernel, of which some do no USO: it is asked, for
+// distributions bring that to older ones.
+func kernelCaps(t testing.TB, d *Device) link.Caps {
+	t.Helper()
+	ctl, err := newControl(d.wg.File())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ctl.close()
+	return link.Caps{Checksum: true, TSO4: true, TSO6: true, USO: ctl.setFeatures(tcpFeatures|udpFeatures) == nil}
 }
 
 func (h *host) sysctl(name, value string) {

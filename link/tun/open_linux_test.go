@@ -23,7 +23,7 @@ func TestOpenMakesTheInterfaceThatWasAskedFor(t *testing.T) {
 	if d.Name() != "asked0" || d.MTU() != 1400 || len(d.Queues()) != 1 {
 		t.Errorf("name %s, MTU %d, %d queues", d.Name(), d.MTU(), len(d.Queues()))
 	}
-	if want := (link.Caps{Checksum: true, TSO4: true, TSO6: true, USO: true}); d.Caps() != want {
+	if want := kernelCaps(t, d); d.Caps() != want {
 		t.Errorf("Caps = %+v, want %+v", d.Caps(), want)
 	}
 	out := nstest.IP(t, "-d link show dev asked0")

@@ -92,3 +92,9 @@ func tcpPacket(t testing.TB, f flow, tcp *layers.TCP, payload []byte) []byte {
 	tcp.SetNetworkLayerForChecksum(ip.(gopacket.NetworkLayer))
 	return serialize(t, ip, tcp, gopacket.Payload(payload))
 }
+
+// tcpFrame is a super-segment, which every kernel takes.
+func tcpFrame(t testing.TB, f flow, size int, payload []byte) link.Frame {
+	t.Helper()
+	return partial(f, tcpPacket(t, f, &layers.TCP{ACK: true}, payload), 6, 16, f.headerLen()+20, size)
+}
