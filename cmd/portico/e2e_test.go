@@ -467,6 +467,9 @@ func TestE2ESecondSignalEndsAtOnce(t *testing.T) {
 	d.cmd.Process.Signal(syscall.SIGINT)
 	d.expect("closing")
 	d.cmd.Process.Signal(syscall.SIGINT)
+	if line := d.expect("not everything had finished"); !strings.Contains(line, "interrupt signal received") {
+		t.Errorf("it was not the second signal that ended it: %s", line)
+	}
 	d.gone()
 }
 

@@ -201,21 +201,27 @@ func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket 
 	fmt.Fprintln(stderr, readyLine(cfg, n.Name, specs))
 	select {
 	case <-ctx.Done():
-		cfg.Logger.Info("closing; again to close at once")
 	case <-n.Stack.Done():
 	}
-	return stopDaemon(n, services, answers)
+	// Whoever is told that a second signal does more may send it at once.
+	again, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if ctx.Err() != nil {
+		cfg.Logger.Info("closing; again to close at once")
+	}
+	return stopDaemon(again, cfg.Logger, n, services, answers)
 }
 
-// stopDaemon gives connections some time to finish, unless there is a second signal.
-func stopDaemon(n *node.Node, services *serve.Server, answers *api.Server) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+// stopDaemon gives connections some time to finish, as long as the context lasts.
+func stopDaemon(ctx context.Context, log *slog.Logger, n *node.Node, services *serve.Server, answers *api.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
 	defer cancel()
 	failure := n.Stack.Err()
 	services.Shutdown(ctx) // its error says that time was up
 	n.Stack.Shutdown(ctx)  // likewise
+	if ctx.Err() != nil {
+		log.Info("not everything had finished", "error", context.Cause(ctx))
+	}
 	answers.Close()
 	if failure != nil {
 		return fmt.Errorf("the TUN %s failed: %w", n.Name, failure)
