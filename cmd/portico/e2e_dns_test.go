@@ -271,7 +271,7 @@ func TestE2EFetchAsksANameServer(t *testing.T) {
 			t.Errorf("%s, %s: exit %d, %q, want %q", c.name, c.args, cmd.ProcessState.ExitCode(), stderr.String(), c.want)
 		}
 	}
-	ping := output(t, nil, porticoPath, "ping", "--dns", "10.78.0.1", "-c", "1", "six.test")
+	ping := output(t, nil, porticoPath, "ping", "--dns", "10.78.0.1", "-c", "1", "-W", "30", "six.test")
 	if !strings.Contains(ping, "PING six.test (fd78::1)") || !strings.Contains(ping, "1 received") {
 		t.Errorf("ping:\n%s", ping)
 	}

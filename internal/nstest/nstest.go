@@ -34,6 +34,7 @@ const (
 // Main runs the tests of a package in a network namespace where that is possible, else
 // where they are. It does not return.
 func Main(m *testing.M) {
+	os.Setenv("LC_ALL", "C") // tests read what programs say
 	inside := os.Getenv(insideEnv) == "1"
 	if lacking = missing(); lacking == "" && !inside {
 		var status int
