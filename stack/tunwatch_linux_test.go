@@ -66,10 +66,13 @@ type judge struct {
 // flowID is a TCP connection: our end and the kernel's.
 type flowID struct{ ours, kernel netip.AddrPort }
 
-// flowQueues are the queues that a flow was seen on last, and all that it was seen on.
+// flowQueues are the queues that a flow was seen on last, and all that it was seen on. An ACK
+// that the kernel delays, or a segment that it repeats, comes at a time of its own: only what is
+// new counts for in.
 type flowQueues struct {
 	in, out int
 	all     map[int]bool
+	next    uint32 // the sequence number behind all that has come in
 	// lastOut is a copy of our last segment without data.
 	lastOut []byte
 }
@@ -131,7 +134,13 @@ func (j *judge) follow(queue int, way string, f *link.Frame) {
 	}
 	l.all[queue] = true
 	if way == "in" {
-		l.in = queue
+		end := segment.Seq + uint32(len(segment.Payload))
+		if segment.SYN || segment.FIN {
+			end++
+		}
+		if end != segment.Seq && (l.in < 0 || int32(end-l.next) > 0) {
+			l.in, l.next = queue, end
+		}
 		return
 	}
 	l.out = queue
