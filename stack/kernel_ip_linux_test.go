@@ -50,7 +50,8 @@ func TestKernelPingsUsWithEverySize(t *testing.T) {
 func TestKernelPingsAllNodes(t *testing.T) {
 	nstest.Require(t)
 	kernelNeighbour(t)
-	out, err := exec.Command("ping", "-n", "-6", "-L", "-c", "2", "-i", "0.01", "-W", "20", "ff02::1%tunstack").CombinedOutput()
+	// Until two answers have come, however late they are.
+	out, err := exec.Command("ping", "-n", "-6", "-L", "-c", "2", "-i", "0.01", "-w", "20", "ff02::1%tunstack").CombinedOutput()
 	if err != nil || strings.Count(string(out), "bytes from fe80::2%tunstack") != 2 || strings.Contains(string(out), "DUP") {
 		t.Errorf("ping: %v\n%s", err, out)
 	}
