@@ -31,9 +31,8 @@ func fastKernel(t *testing.T) *Stack {
 	nstest.Require(t)
 	s, _ := kernelNeighbour(t)
 	nstest.IP(t, "tcp_metrics flush all") // no cookie of a stack before this one
-	if err := os.WriteFile("/proc/sys/net/ipv4/tcp_fastopen", []byte("3"), 0); err != nil {
-		t.Fatal(err)
-	}
+	nstest.Sysctl(t, "ipv4/tcp_fastopen", "3")
+	nstest.Sysctl(t, "ipv4/tcp_fastopen_blackhole_timeout_sec", "0") // older kernels: an hour
 	return s
 }
 

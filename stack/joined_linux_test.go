@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,12 +83,8 @@ type routed struct {
 func newRouted(t *testing.T, wire impair.Config) *routed {
 	t.Helper()
 	nstest.Require(t)
-	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
-		if err := os.WriteFile(file, []byte("1"), 0); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.WriteFile(file, []byte("0"), 0) })
-	}
+	nstest.Sysctl(t, "ipv4/ip_forward", "1")
+	nstest.Sysctl(t, "ipv6/conf/all/forwarding", "1")
 	open := func(name string, number int, mode tun.OffloadMode) link.Device {
 		d, err := tun.Open(tun.Config{Name: name, Offload: mode})
 		if err != nil {

@@ -68,7 +68,7 @@ func TestKernelComesInByACookie(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	agreed := regexp.MustCompile(`wscale:8,.*mss:(1448|1428) `) // less 12 for timestamps
 	for i, address := range []string{"10.77.9.2:80", "[fd77:9::2]:80"} {
-		c, err := net.DialTimeout("tcp", address, 5*time.Second)
+		c, err := net.DialTimeout("tcp", address, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package nstest
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -98,12 +97,8 @@ var (
 // which is made the router to it.
 func NewFarHost(t testing.TB) *Host {
 	t.Helper()
-	for _, file := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
-		if err := os.WriteFile(file, []byte("1"), 0); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.WriteFile(file, []byte("0"), 0) })
-	}
+	Sysctl(t, "ipv4/ip_forward", "1")
+	Sysctl(t, "ipv6/conf/all/forwarding", "1")
 	h := NewHost(t)
 	IP(t, fmt.Sprintf("link add %s type veth peer name %s netns %d", NearLink, FarLink, h.tid))
 	t.Cleanup(func() { IP(t, "link del "+NearLink) })

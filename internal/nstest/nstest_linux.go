@@ -6,7 +6,26 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"testing"
 )
+
+// Sysctl sets one of the network's switches, a file of /proc/sys/net, until the test ends.
+func Sysctl(t testing.TB, file, value string) {
+	t.Helper()
+	file = "/proc/sys/net/" + file
+	before, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(value), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(file, before, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // missing says what a test in a namespace lacks; empty when it lacks nothing.
 func missing() string {
