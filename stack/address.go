@@ -70,6 +70,7 @@ func parseNetwork(network string) (transport string, f family, err error) {
 
 var (
 	errMissingAddress = errors.New("missing address")
+	errNoStack        = errors.New("the field Stack is nil; set it to the stack to dial or listen by")
 	errPortZero       = errors.New("port 0 names no service; dial a port from 1 to 65535")
 )
 

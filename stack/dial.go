@@ -80,6 +80,9 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // DialContext is Stack.DialContext with the settings of the Dialer.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	transport, f, err := parseNetwork(network)
+	if d.Stack == nil {
+		err = errNoStack
+	}
 	if err == nil && address == "" {
 		err = errMissingAddress
 	}

@@ -65,6 +65,9 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 
 // check refuses what no socket can be given, and to begin when ctx has ended.
 func (lc *ListenConfig) check(ctx context.Context) error {
+	if lc.Stack == nil {
+		return errNoStack
+	}
 	if lc.DSCP != nil && *lc.DSCP > maxDSCP {
 		return outOfRange("the DSCP", int(*lc.DSCP), 0, maxDSCP)
 	}

@@ -84,6 +84,9 @@ type Stack struct {
 // New makes a host on a device and starts it. The stack owns the device from then on
 // and closes it in Close; when New returns an error the device is left as it was.
 func New(dev link.Device, cfg Config) (*Stack, error) {
+	if dev == nil {
+		return nil, errors.New("stack: there is no device; make one by package tun or pipe")
+	}
 	cfg, err := cfg.withDefaults(dev)
 	if err != nil {
 		return nil, err

@@ -239,6 +239,23 @@ func TestStackClosesItselfWhenTheDeviceFails(t *testing.T) {
 	})
 }
 
+// What is easily forgotten is an error that names it, and no panic.
+func TestForgottenDeviceOrStackIsAnError(t *testing.T) {
+	ctx := t.Context()
+	for what, f := range map[string]func() error{
+		"device":                   func() error { _, err := New(nil, serverConfig()); return err },
+		"Stack, to dial":           func() error { _, err := new(Dialer).Dial("tcp", "10.77.0.2:80"); return err },
+		"Stack, to dial a name":    func() error { _, err := new(Dialer).DialContext(ctx, "udp", "a.test:80"); return err },
+		"Stack, to listen":         func() error { _, err := new(ListenConfig).Listen(ctx, "tcp", ":80"); return err },
+		"Stack, to listen for UDP": func() error { _, err := new(ListenConfig).ListenPacket(ctx, "udp", ":53"); return err },
+	} {
+		missing, _, _ := strings.Cut(what, ",")
+		if err := f(); err == nil || !strings.Contains(err.Error(), missing) {
+			t.Errorf("without a %s: %v", what, err)
+		}
+	}
+}
+
 func TestReadErrorOfTheDeviceClosesTheStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe.New(pipe.Config{})

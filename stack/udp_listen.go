@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// ListenPacket is Stack.ListenPacket with these settings.
+// ListenPacket is Stack.ListenPacket with these settings, for UDP only: ping sockets have a SetTTL.
 func (lc *ListenConfig) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
 	u, err := lc.listenPacket(ctx, network, address)
 	if err != nil {
