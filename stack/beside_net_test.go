@@ -56,6 +56,7 @@ type fullConn interface {
 	SetNoDelay(bool) error
 	SetKeepAlive(bool) error
 	SetKeepAliveConfig(net.KeepAliveConfig) error
+	SetKeepAlivePeriod(time.Duration) error
 	SetLinger(int) error
 	SetReadBuffer(int) error
 	SetWriteBuffer(int) error

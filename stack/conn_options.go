@@ -44,6 +44,16 @@ func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 	})
 }
 
+// SetKeepAlivePeriod sets how long the connection is idle before it is probed, as in net; 0
+// means 15 s, and a negative period changes nothing. It does not turn the probes on.
+func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.tcpOption(func(now mono.Time) {
+		k := c.keepAlive()
+		k.Idle = netSetting(d, netKeepAliveIdle, k.Idle)
+		c.setKeepAlive(now, k)
+	})
+}
+
 // netSetting is what a field of a net.KeepAliveConfig means.
 func netSetting[T int | time.Duration](v, zero, old T) T {
 	switch {

@@ -150,6 +150,7 @@ func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 			{c.SetNoDelay(true), "set tcp " + both},
 			{c.SetKeepAlive(true), "set tcp " + both},
 			{c.SetKeepAliveConfig(net.KeepAliveConfig{}), "set tcp " + both},
+			{c.SetKeepAlivePeriod(time.Second), "set tcp " + both},
 			{c.SetLinger(1), "set tcp " + both},
 			{c.SetReadBuffer(1), "set tcp " + local},
 			{c.SetWriteBuffer(1), "set tcp " + local},
@@ -401,6 +402,11 @@ func TestKeepAliveSettingsFollowNet(t *testing.T) {
 		c.SetKeepAlive(true)
 		if got := expires(); got != time.Hour {
 			t.Errorf("turning it on again gives %v", got)
+		}
+		c.SetKeepAlivePeriod(time.Minute)
+		c.SetKeepAlivePeriod(-1)
+		if got := expires(); got != time.Minute {
+			t.Errorf("SetKeepAlivePeriod set it to %v", got)
 		}
 	})
 }
