@@ -172,7 +172,10 @@ func (s *scoreboard) remove(i, j int) {
 	s.runs = append(s.runs[:i], s.runs[j:]...)
 }
 
-// sack marks [start, end) as reported and tells news of each part that was not before.
+// sack marks [start, end) as reported and tells news of each part that was not before. Less than
+// half a segment in the middle of a run tells it nothing: no receiver has so little of what
+// was sent at once, and one that reports byte by byte would have a run made of each, which
+// every later acknowledgment walks through. (Linux heeds whole segments only.)
 func (s *scoreboard) sack(start, end Seq, mss int, news *ackNews) {
 	first := s.find(start)
 	i := first
@@ -182,7 +185,9 @@ func (s *scoreboard) sack(start, end Seq, mss int, news *ackNews) {
 			continue
 		}
 		if r.start.Before(start) {
-			s.split(i, start)
+			if r.end.AtOrBefore(end) || end.Sub(start) >= mss/2 {
+				s.split(i, start)
+			}
 			continue
 		}
 		if r.end.After(end) {
