@@ -232,7 +232,7 @@ type TCPExtStats struct {
 	TCPReqQFullDrop           uint64 // SYNs that found it full and were dropped, for Config.SYNCookies
 	TCPWinProbe               uint64 // zero-window probes sent (RFC 9293, section 3.8.6.1)
 	TCPKeepAlive              uint64 // keep-alive probes sent
-	TCPAutoCorking            uint64 // times that small Writes began to gather
+	TCPAutoCorking            uint64 // times that small Writes were held, for others to follow
 	TCPMTUPFail               uint64 // probes of the path MTU lost (RFC 4821)
 	TCPMTUPSuccess            uint64 // and arrived
 	TCPZeroWindowDrop         uint64 // data into a window that was closed

@@ -126,7 +126,7 @@ func (t *TCB) advance(now Time, ack Seq, news *ackNews) {
 		t.forgetSent()
 	}
 	t.snd.una = ack
-	t.timers.stop(timerAutocork)
+	t.letGo()
 	t.set(synAcked)
 	// Numbers that are compared with SND.UNA must not fall 2^31 behind it.
 	t.snd.sml = laterSeq(t.snd.sml, ack)

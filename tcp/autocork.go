@@ -41,24 +41,38 @@ func (t *TCB) wrote(now Time, all bool) {
 		!all,             // the writer waits: nothing will be added
 		!t.outstanding(), // no ACK will come
 		t.recovery.mode != recoveryNone || t.recovery.frto != frtoOff: // new data helps to find losses
-		t.timers.stop(timerAutocork)
-	case !t.timers.armed(timerAutocork):
-		t.timers.arm(timerAutocork, now.Add(autocorkTime))
-		t.tally(CountAutoCorking)
+		t.letGo()
+	default:
+		t.set(gathering)
 	}
+}
+
+// letGo has nothing held until the next Write.
+func (t *TCB) letGo() {
+	t.clear(gathering)
+	t.timers.stop(timerAutocork)
 }
 
 // autocorks reports whether a segment of data bytes, all that is left to send, is held back
 // to become larger. mss is as for allowed.
-func (t *TCB) autocorks(data, mss int) bool {
-	return t.timers.armed(timerAutocork) && !t.is(finQueued|ackNow) && data < t.fill(maxPacket, mss)
+func (t *TCB) autocorks(now Time, data, mss int) bool {
+	switch held := t.timers.armed(timerAutocork); {
+	case !t.is(gathering), t.is(finQueued | ackNow), data >= t.fill(maxPacket, mss),
+		!held && uint32(now/1000)-t.lastWrite > autocorkGap: // something else held it back since
+		t.timers.stop(timerAutocork)
+		return false
+	case !held:
+		t.timers.arm(timerAutocork, now.Add(autocorkTime))
+		t.tally(CountAutoCorking)
+	}
+	return true
 }
 
 // turnedToRead lets go what is held when Read has found nothing: the application waits for
 // the peer, which may wait for this.
 func (t *TCB) turnedToRead() {
 	if t.timers.armed(timerAutocork) {
-		t.timers.stop(timerAutocork)
+		t.letGo()
 		t.set(pushDue)
 	}
 }

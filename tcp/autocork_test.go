@@ -205,3 +205,36 @@ func TestNoAutocork(t *testing.T) {
 		d.expect("P. " + itoa(1+10*i) + "(10) ack 1")
 	}
 }
+
+// TestWritesThatFillSegmentsWaitForNothing: where each leaves at once no timer runs, which would have
+// the driver look in every millisecond, and nothing is counted.
+func TestWritesThatFillSegmentsWaitForNothing(t *testing.T) {
+	held := make(tallied)
+	d := established(t, withGSO(4500), withParams(tcp.Params{InitialWindow: 60}), withTally(held))
+	d.tcb.SetNoDelay(d.now, true)
+	for i := range 15 {
+		d.write(4000)
+		d.expect(". " + itoa(1+4000*i) + "(4000) ack 1")
+		if i := d.info(); i.Timer == "autocork" {
+			d.fail("the timer of autocork runs")
+		}
+	}
+	if n := held["TcpExtTCPAutoCorking"]; n != 0 {
+		t.Errorf("%d times something was held, by the counter", n)
+	}
+}
+
+// TestWhatTheWindowHeldBackIsNotHeldAgain: the Writes are over when it opens.
+func TestWhatTheWindowHeldBackIsNotHeldAgain(t *testing.T) {
+	d := established(t, withWindow(2000))
+	d.tcb.SetNoDelay(d.now, true)
+	for i := range 8 {
+		d.write(10)
+		d.expect("P. " + itoa(1+10*i) + "(10) ack 1")
+	}
+	d.write(2500)
+	d.expect(". 81(1000) ack 1")
+	d.wait(100 * time.Microsecond)
+	d.send(". 1 ack 1 win 5000")
+	d.expect(". 1081(1000) ack 1", "P. 2081(500) ack 1")
+}

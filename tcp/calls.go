@@ -55,7 +55,7 @@ func (t *TCB) Write(now Time, p []byte) (int, error) {
 		t.charge()
 		t.wrote(now, n == len(p))
 	} else {
-		t.timers.stop(timerAutocork) // as in wrote: the writer waits
+		t.letGo() // as in wrote: the writer waits
 	}
 	return n, nil
 }

@@ -242,7 +242,7 @@ func (t *TCB) nextNew(now Time, out *Out) bool {
 	case t.extra != nil && t.nextMTUProbe(now, out, unsent, room):
 		return true
 	}
-	n := t.allowed(unsent, room, mss)
+	n := t.allowed(now, unsent, room, mss)
 	if t.recovery.frto == frtoProbe {
 		if n <= 0 { // it cannot be tried: conventional recovery
 			t.recovery.frto = frtoOff
@@ -356,7 +356,7 @@ func (t *TCB) sendNew(now Time, out *Out, n int, opts Options, why Why) {
 // window, by the congestion window, by the sender's side of silly-window avoidance
 // (RFC 9293, 3.8.6.2.1) and by Nagle. mss is the data that fits a segment with the
 // options it will have, room what the congestion window leaves.
-func (t *TCB) allowed(unsent, room, mss int) int {
+func (t *TCB) allowed(now Time, unsent, room, mss int) int {
 	wnd := t.windowEnd().Sub(t.snd.nxt)
 	data := unsent
 	if t.finWaits() {
@@ -368,7 +368,7 @@ func (t *TCB) allowed(unsent, room, mss int) int {
 	}
 	burst := min(room, t.paceBurst(mss))
 	if data <= min(wnd, t.fill(min(data, burst), mss)) {
-		return t.tail(min(unsent, wnd), data, mss)
+		return t.tail(now, min(unsent, wnd), data, mss)
 	}
 	if room < min(unsent, wnd) {
 		t.recovery.limited = t.snd.nxt.Add(room)
@@ -390,8 +390,8 @@ func (t *TCB) allowed(unsent, room, mss int) int {
 // an end that is smaller than a segment and has to wait for the ACK of a smaller one
 // before it (Nagle, RFC 9293, 3.7.4, in Minshall's form as on Linux: only a small
 // segment in flight holds a small one back).
-func (t *TCB) tail(n, data, mss int) int {
-	if t.autocorks(data, mss) {
+func (t *TCB) tail(now Time, n, data, mss int) int {
+	if t.autocorks(now, data, mss) {
 		return 0
 	}
 	small := data % mss

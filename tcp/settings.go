@@ -36,7 +36,7 @@ func (t *TCB) ownSettings() *settings {
 // SetNoDelay turns Nagle off or on (MUST-17). It is on at first.
 func (t *TCB) SetNoDelay(_ Time, on bool) {
 	t.setTo(noDelay, on)
-	t.timers.stop(timerAutocork) // as on Linux what is held leaves
+	t.letGo() // as on Linux what is held leaves
 }
 
 // SetKeepAlive changes the keep-alive settings (MUST-24, MUST-27). Zero fields of k
@@ -121,7 +121,7 @@ func (t *TCB) SetCork(_ Time, on bool) {
 	if on || t.own != nil {
 		t.ownSettings().cork = on
 	}
-	t.timers.stop(timerAutocork)
+	t.letGo()
 }
 
 // SetUnsentLowWater bounds how many bytes Write takes beyond what has been sent, so that

@@ -63,7 +63,7 @@ const (
 	CountACKSkippedChallenge // likewise, challenge ACKs
 	CountWinProbe            // zero-window probes sent (RFC 9293, 3.8.6.1)
 	CountKeepAlive           // keep-alive probes sent
-	CountAutoCorking         // times that small Writes began to gather
+	CountAutoCorking         // times that something small was held, for others to follow
 	CountMTUPFail            // probes of the path MTU lost (RFC 4821)
 	CountMTUPSuccess         // and arrived
 	CountZeroWindowDrop      // data into a window that was closed

@@ -210,6 +210,7 @@ const (
 	timingOut                              // woes.timedOut runs: no progress since a timeout
 	rateAppLimited                         // the newest rate was sampled while the application set it
 	written                                // something has been since Next was asked last
+	gathering                              // Writes follow each other closely, see autocork.go
 	pushDue                                // Read has let go what autocork held
 	ecnSeen                                // a packet of the peer's was ECN-capable
 )

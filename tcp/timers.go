@@ -123,7 +123,9 @@ func (t *TCB) expire(now Time, kind timerKind) {
 		t.reorderTimeout(now)
 	case timerProbe:
 		t.probeTimeout(now)
-	case timerPace, timerAutocork: // Next sends
+	case timerPace: // Next sends
+	case timerAutocork: // likewise
+		t.letGo()
 	case timerKeepAlive:
 		t.keepAliveTimeout(now)
 	case timerLife:
