@@ -442,6 +442,9 @@ func (c *checker) checkStall() {
 		}
 		return
 	}
+	if s.timers[timerAutocork] != tcp.Never && i.UnsentQueue < c.setup.MaxGSO {
+		return // it is to fill a super-segment, and leaves within a millisecond
+	}
 	if i.UnsentQueue >= i.SndMSS+1 && wnd.Sub(i.SndNxt) >= i.SndMSS {
 		c.fail(11, "%s: %d bytes are not sent, and could be: %+v", c.name, i.UnsentQueue, *i)
 	}

@@ -121,7 +121,7 @@ func (e *end) flush(cause string) {
 	}
 	e.check.batchBegins()
 	for n := 0; e.tcb.Next(e.now, &e.out); n++ {
-		if n > 5000 {
+		if n > 50_000 { // a large window in small segments takes some
 			e.fail(9, "%s: Next does not come to an end", e.name)
 			return
 		}
