@@ -117,7 +117,7 @@ const patience = 60 * time.Second
 // away in order when the test is over.
 func startUp(t *testing.T, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, socket: filepath.Join(t.TempDir(), "api.sock"), lines: make(chan string, 1024), ended: make(chan error, 1)}
+	d := &daemon{t: t, socket: filepath.Join(shortDir(t), "api.sock"), lines: make(chan string, 1024), ended: make(chan error, 1)}
 	d.cmd = exec.Command(porticoPath, append([]string{"up", "--api", "unix://" + d.socket}, args...)...)
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {

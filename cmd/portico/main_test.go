@@ -150,9 +150,21 @@ func isOneLine(s string) bool {
 	return strings.HasPrefix(s, "portico: ") && strings.Count(s, "\n") == 1 && strings.HasSuffix(s, "\n")
 }
 
+// shortDir is a directory for a socket, whose path is at most 107 bytes long: t.TempDir's has the
+// name of the test in it.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // What cannot be done is one line with the remedy, and exit 1.
 func TestFailureIsOneLineAndExit1(t *testing.T) {
-	dir := t.TempDir()
+	dir := shortDir(t)
 	missing := "unix://" + filepath.Join(dir, "missing.sock")
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {

@@ -54,8 +54,20 @@ func serveAt(t *testing.T, path string) *Server {
 	return s
 }
 
+// shortDir is a directory for a socket, whose path is at most 107 bytes long: t.TempDir's has the
+// name of the test in it.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func TestAnswersSurviveTheSocket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "p.sock")
+	path := filepath.Join(shortDir(t), "p.sock")
 	s := serveAt(t, path)
 	defer s.Close()
 	c, ctx := NewClient(path), context.Background()
@@ -93,7 +105,7 @@ func TestAnswersSurviveTheSocket(t *testing.T) {
 }
 
 func TestSocketIsItsOwnersAlone(t *testing.T) {
-	dir := t.TempDir()
+	dir := shortDir(t)
 	path := filepath.Join(dir, "p.sock")
 	s := serveAt(t, path)
 	info, err := os.Stat(path)
@@ -107,7 +119,7 @@ func TestSocketIsItsOwnersAlone(t *testing.T) {
 }
 
 func TestSocketOfADeadDaemonIsReplacedAndOfALivingOneNot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "p.sock")
+	path := filepath.Join(shortDir(t), "p.sock")
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +150,7 @@ func TestFileThatIsNoSocketIsLeftAlone(t *testing.T) {
 }
 
 func TestCloseLeavesTheSocketOfASuccessor(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "p.sock")
+	path := filepath.Join(shortDir(t), "p.sock")
 	first := serveAt(t, path)
 	os.Remove(path)
 	second := serveAt(t, path)
@@ -150,7 +162,7 @@ func TestCloseLeavesTheSocketOfASuccessor(t *testing.T) {
 }
 
 func TestNoDaemonIsOneLineWithTheRemedy(t *testing.T) {
-	dir := t.TempDir()
+	dir := shortDir(t)
 	stale := filepath.Join(dir, "stale.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
 	if err != nil {
