@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -74,5 +75,24 @@ func TestE2EHostReachesEveryAddr(t *testing.T) {
 			}
 			d.stop()
 		})
+	}
+}
+
+// Who collects logs as JSON gets nothing else.
+func TestE2EJSONLogIsJSONThroughout(t *testing.T) {
+	d := startUp(t, "--log-format", "json")
+	d.stop()
+	lines := strings.Split(strings.TrimSpace(d.said.String()), "\n")
+	for _, line := range lines {
+		var entry struct{ Msg, Device string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Msg == "" {
+			t.Errorf("%s: %v", line, err)
+		}
+		if line == lines[0] && (entry.Msg != "ready" || entry.Device != "tun0" || !strings.Contains(line, `"10.77.0.2/24"`)) {
+			t.Errorf("the first line is %s", line)
+		}
+	}
+	if len(lines) < 2 {
+		t.Errorf("%d lines", len(lines))
 	}
 }

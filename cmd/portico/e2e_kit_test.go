@@ -138,7 +138,7 @@ func startUp(t *testing.T, args ...string) *daemon {
 		close(d.lines)
 		d.ended <- d.cmd.Wait()
 	}()
-	d.expect("portico: ready: ")
+	d.expect("ready")
 	t.Cleanup(d.stop)
 	return d
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -71,7 +70,7 @@ signal ends them at once), and what was made is removed.`,
 	fl.IntVar(&f.ttl, "ttl", 64, "`hops` that what is sent may take, 1 to 255")
 	fl.IntVar(&f.dscp, "dscp", 0, "differentiated services `codepoint` of what is sent, 0 to 63")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fl.StringVar(&f.logFormat, "log-format", "text", "text, or json, also for the line that says that all is ready")
 	return cmd
 }
 
@@ -169,7 +168,11 @@ func up(cmd *cobra.Command, f *upFlags) error {
 		defer file.Close()
 		cfg.Capture = file
 	}
-	return runDaemon(cmd.Context(), cfg, specs, socket, cmd.ErrOrStderr())
+	ready := func(tun string) { fmt.Fprintln(cmd.ErrOrStderr(), readyLine(cfg, tun, specs)) }
+	if f.logFormat == "json" { // where a program reads, every line is JSON
+		ready = func(tun string) { cfg.Logger.Info("ready", "device", tun, "addrs", cfg.Addrs, "serve", f.services) }
+	}
+	return runDaemon(cmd.Context(), cfg, specs, socket, ready)
 }
 
 // createPCAP creates the file of a capture.
@@ -181,8 +184,9 @@ func createPCAP(path string) (*os.File, error) {
 	return file, nil
 }
 
-// runDaemon serves until ctx ends or the device fails, and removes what it made.
-func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket string, stderr io.Writer) error {
+// runDaemon serves until ctx ends or the device fails, and removes what it made. It calls ready with
+// the name of the TUN when it can be reached.
+func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket string, ready func(tun string)) error {
 	n, err := node.Open(cfg)
 	if err != nil {
 		return err
@@ -198,7 +202,7 @@ func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket 
 		n.Stack.Close()
 		return err
 	}
-	fmt.Fprintln(stderr, readyLine(cfg, n.Name, specs))
+	ready(n.Name)
 	select {
 	case <-ctx.Done():
 	case <-n.Stack.Done():
