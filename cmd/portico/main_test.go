@@ -188,6 +188,7 @@ func TestFailureIsOneLineAndExit1(t *testing.T) {
 		{[]string{"up", "--api", "unix://" + living}, "another portico answers"},
 		{[]string{"up", "--api", "unix://" + file}, "not a socket"},
 		{[]string{"up", "--api", missing, "--pcap", filepath.Join(dir, "no", "dir", "x.pcapng")}, "--pcap"},
+		{[]string{"up", "--api", missing, "--pcap", "-"}, "/dev/stdout"},
 		{[]string{"fetch", "-o", filepath.Join(dir, "no", "dir", "x"), "http://10.78.0.1/"}, "--output"},
 	} {
 		code, stdout, stderr := portico(c.args...)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -30,9 +29,9 @@ type simCapture struct {
 }
 
 func newSimCapture(name string) (*simCapture, error) {
-	file, err := os.Create(name)
+	file, err := createPCAP(name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write the capture: %w", err)
+		return nil, err
 	}
 	c := &simCapture{file: file, now: simEpoch}
 	c.tap, err = capture.Wrap(simDevice{c}, capture.Config{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -177,6 +178,9 @@ func up(cmd *cobra.Command, f *upFlags) error {
 
 // createPCAP creates the file of a capture.
 func createPCAP(path string) (*os.File, error) {
+	if path == "-" {
+		return nil, errors.New("cannot write the capture: - names no file: choose one, or /dev/stdout, with --pcap")
+	}
 	file, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the capture: %w: choose another file with --pcap", err)
