@@ -3,8 +3,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -94,5 +97,33 @@ func TestE2EJSONLogIsJSONThroughout(t *testing.T) {
 	}
 	if len(lines) < 2 {
 		t.Errorf("%d lines", len(lines))
+	}
+}
+
+// What ends with its TUN says so, and not that some connection is closed.
+func TestE2EPingSaysThatItsTUNIsGone(t *testing.T) {
+	need(t, "ip", "iproute2")
+	cmd := exec.Command(porticoPath, "ping", "--tun", "gone0", "-c", "0", "-i", "0.01", "10.78.0.1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	for range 2 { // the heading, and the first answer
+		if _, err := out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nstest.IP(t, "link delete dev gone0")
+	rest, _ := io.ReadAll(out)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "the TUN gone0 failed: ") ||
+		!strings.Contains(stderr.String(), "somebody deleted the interface") || strings.Contains(string(rest), "closed") {
+		t.Errorf("exit %d\n%s%s", code, rest, stderr.String())
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 // echoClient is a host of its own that sends echo requests to one address.
 type echoClient struct {
+	node  *node.Node
 	dst   netip.Addr
 	sock  *stack.PingConn
 	close func() // takes the host down
@@ -38,7 +39,7 @@ func openEcho(cmd *cobra.Command, f *netFlags, dns *nameServers, name string) (*
 		closeCapture()
 		return nil, err
 	}
-	c := &echoClient{close: func() {
+	c := &echoClient{node: n, close: func() {
 		n.Stack.Close()
 		closeCapture()
 	}}

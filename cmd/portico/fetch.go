@@ -119,7 +119,7 @@ func fetch(cmd *cobra.Command, f *fetchFlags, arg string) error {
 		client.stderr = cmd.ErrOrStderr()
 	}
 	client.tell("portico is %s on %s", addrList(cfg.Addrs), n.Name)
-	err = client.get(cmd.Context(), u, out)
+	err = n.Explain(client.get(cmd.Context(), u, out))
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeGrace)
 	defer cancel()

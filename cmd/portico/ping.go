@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"os"
 	"time"
 
@@ -108,12 +109,13 @@ func (p *pinger) run(ctx context.Context) error {
 	payload := make([]byte, p.flags.size)
 	rand.Read(payload) // never fails
 	fmt.Fprintf(p.out, "PING %s (%s) %d(%d) bytes of data.\n", p.name, p.dst, len(payload), len(payload)+headersOf(p.dst))
+	var failure error
 	start := time.Now()
 	ticks := time.NewTicker(secs(p.flags.interval))
 	defer ticks.Stop()
 	for seq := 1; ; seq++ {
-		p.one(ctx, seq, payload)
-		if ctx.Err() != nil || seq == p.flags.count {
+		failure = p.one(ctx, seq, payload)
+		if failure != nil || ctx.Err() != nil || seq == p.flags.count {
 			break
 		}
 		select {
@@ -125,14 +127,17 @@ func (p *pinger) run(ctx context.Context) error {
 		}
 	}
 	p.statistics(time.Since(start))
+	if failure != nil {
+		return failure
+	}
 	if p.received == 0 {
 		return &silentError{exitFailed}
 	}
 	return nil
 }
 
-// one sends one request and waits for its answer.
-func (p *pinger) one(ctx context.Context, seq int, payload []byte) {
+// one sends one request and waits for its answer. The error is that of the host itself.
+func (p *pinger) one(ctx context.Context, seq int, payload []byte) error {
 	p.sent++
 	echo := stack.Echo{Seq: uint16(seq), Data: payload, TTL: uint8(p.flags.ttl)}
 	reply, got, err := p.ask(ctx, &echo, secs(p.flags.wait))
@@ -145,6 +150,8 @@ func (p *pinger) one(ctx context.Context, seq int, payload []byte) {
 			reply.Size+icmpHeader, reply.From, seq, reply.TTL, pingTime(reply.RTT), difference(got, payload))
 	case ctx.Err() != nil:
 		p.sent-- // interrupted before its answer had its time
+	case errors.Is(err, net.ErrClosed):
+		return p.node.Explain(err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		fmt.Fprintf(p.out, "no answer for icmp_seq=%d\n", seq)
 	case errors.As(err, &told):
@@ -152,6 +159,7 @@ func (p *pinger) one(ctx context.Context, seq int, payload []byte) {
 	default:
 		fmt.Fprintf(p.out, "icmp_seq=%d: %v\n", seq, err)
 	}
+	return nil
 }
 
 // difference says where an answer is not what was sent; "" if it is.

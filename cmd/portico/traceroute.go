@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -76,8 +77,9 @@ func traceroute(cmd *cobra.Command, f *tracerouteFlags, name string) error {
 	t := &tracer{echoClient: c, flags: f, out: cmd.OutOrStdout()}
 	fmt.Fprintf(t.out, "traceroute to %s (%s), %d hops max, %d byte packets\n", name, c.dst, f.hops, headersOf(c.dst)+probeSize)
 	for ttl := 1; ttl <= f.hops; ttl++ {
-		if arrived := t.hop(cmd.Context(), ttl); arrived {
-			return nil
+		arrived, err := t.hop(cmd.Context(), ttl)
+		if arrived || err != nil {
+			return err
 		}
 		if cmd.Context().Err() != nil {
 			break
@@ -97,8 +99,9 @@ type tracer struct {
 // probeSize is the payload of a request, in bytes, as in traceroute(8).
 const probeSize = 32
 
-// hop prints the line of one hop. It reports whether the way ends there.
-func (t *tracer) hop(ctx context.Context, ttl int) (end bool) {
+// hop prints the line of one hop. It reports whether the way ends there. The error is that of the
+// host itself.
+func (t *tracer) hop(ctx context.Context, ttl int) (end bool, err error) {
 	var line strings.Builder
 	fmt.Fprintf(&line, "%2d ", ttl)
 	var last netip.Addr
@@ -111,7 +114,9 @@ func (t *tracer) hop(ctx context.Context, ttl int) (end bool) {
 		var told *stack.ICMPError
 		switch {
 		case ctx.Err() != nil:
-			return false
+			return false, nil
+		case errors.Is(err, net.ErrClosed):
+			return false, t.node.Explain(err)
 		case errors.As(err, &told):
 			from, mark = told.From, marks[told.Kind]
 			end = end || told.Kind != ip.ErrorTimeExceeded
@@ -131,7 +136,7 @@ func (t *tracer) hop(ctx context.Context, ttl int) (end bool) {
 		fmt.Fprintf(&line, "  %s ms%s", pingTime(took), mark)
 	}
 	fmt.Fprintln(t.out, line.String())
-	return end
+	return end, nil
 }
 
 // marks are what traceroute(8) writes behind errors that are not what it looks for.

@@ -224,17 +224,14 @@ func runDaemon(ctx context.Context, cfg node.Config, specs []serve.Spec, socket 
 func stopDaemon(ctx context.Context, log *slog.Logger, n *node.Node, services *serve.Server, answers *api.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdownGrace)
 	defer cancel()
-	failure := n.Stack.Err()
+	failure := n.Failure()
 	services.Shutdown(ctx) // its error says that time was up
 	n.Stack.Shutdown(ctx)  // likewise
 	if ctx.Err() != nil {
 		log.Info("not everything had finished", "error", context.Cause(ctx))
 	}
 	answers.Close()
-	if failure != nil {
-		return fmt.Errorf("the TUN %s failed: %w", n.Name, failure)
-	}
-	return nil
+	return failure
 }
 
 // readyLine says where the daemon is, and what to try.

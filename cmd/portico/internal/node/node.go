@@ -4,8 +4,11 @@
 package node
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -58,6 +61,33 @@ type Node struct {
 	Book  *record.Book
 	Name  string // of the device
 }
+
+// Failure is what ended the stack where nobody closed it, a TUN that was deleted for one; else nil.
+func (n *Node) Failure() error {
+	err := n.Stack.Err()
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("the TUN %s failed: %w", n.Name, err)
+}
+
+// Explain is err, or what ended the stack if err comes of that.
+func (n *Node) Explain(err error) error {
+	if !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	select {
+	case <-n.Stack.Done():
+	case <-time.After(closingTime):
+	}
+	if failure := n.Failure(); failure != nil {
+		return failure
+	}
+	return err
+}
+
+// closingTime is how long a stack may take to close once its calls say that it does.
+const closingTime = time.Second
 
 // device is the TUN that the node stands on.
 func (cfg *Config) device() tun.Config {
