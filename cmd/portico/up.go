@@ -53,7 +53,8 @@ func newUp() *cobra.Command {
 side until SIGINT or SIGTERM. Then connections get five seconds to finish (a second
 signal ends them at once), and what was made is removed.`,
 		Example: `  sudo portico up
-  sudo portico up --addr 10.9.0.2/24 --host-addr 10.9.0.1/24 --serve http=:8080
+  sudo portico up --addr 10.9.0.2/24 --serve http=:8080
+  sudo portico up --addr 10.8.0.2/24 --tun tun1 --api unix:///run/second.sock   a second one
   sudo portico up --pcap wire.pcapng --log-level debug
   sudo portico up --pcap /dev/stdout | wireshark -k -i -`,
 		Args: noArgs,
