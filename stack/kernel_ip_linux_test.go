@@ -50,9 +50,10 @@ func TestKernelPingsUsWithEverySize(t *testing.T) {
 func TestKernelPingsAllNodes(t *testing.T) {
 	nstest.Require(t)
 	kernelNeighbour(t)
-	// Until two answers have come, however late they are.
+	// It asks on until two answers have come, however late they are.
 	out, err := exec.Command("ping", "-n", "-6", "-L", "-c", "2", "-i", "0.01", "-w", "20", "ff02::1%tunstack").CombinedOutput()
-	if err != nil || strings.Count(string(out), "bytes from fe80::2%tunstack") != 2 || strings.Contains(string(out), "DUP") {
+	ours, all := strings.Count(string(out), "bytes from fe80::2%tunstack"), strings.Count(string(out), "bytes from ")
+	if err != nil || ours < 2 || ours != all || strings.Contains(string(out), "DUP") {
 		t.Errorf("ping: %v\n%s", err, out)
 	}
 }
