@@ -185,7 +185,7 @@ func (s *scoreboard) sack(start, end Seq, mss int, news *ackNews) {
 			continue
 		}
 		if r.start.Before(start) {
-			if r.end.AtOrBefore(end) || end.Sub(start) >= mss/2 {
+			if r.end.AtOrBefore(end) || end.Sub(start) >= min(mss, int(r.size))/2 {
 				s.split(i, start)
 			}
 			continue

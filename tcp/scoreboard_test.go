@@ -213,6 +213,18 @@ func TestScoreboardJoinsWhatIsReported(t *testing.T) {
 	}
 }
 
+// TestReportsAreHeldAgainstTheSegmentsThatWereSent, not against those that would be sent now that
+// the path carries more.
+func TestReportsAreHeldAgainstTheSegmentsThatWereSent(t *testing.T) {
+	var s scoreboard
+	s.sent(sentRun{start: 0, end: 5360, size: 536 + 12}, 536)
+	s.sack(536, 2*536, 1448, &ackNews{})
+	s.sack(3*536, 3*536+260, 1448, &ackNews{}) // less than half of one
+	if s.sackedBytes != 536 {
+		t.Errorf("%d bytes count as reported, want 536", s.sackedBytes)
+	}
+}
+
 // TestNothingSentStaysEmpty: all idle connections share one scoreboard, so nothing that
 // may happen to one of them writes to it.
 func TestNothingSentStaysEmpty(t *testing.T) {
