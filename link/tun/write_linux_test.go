@@ -252,7 +252,11 @@ func TestProbesAreFramesThatTheKernelTakes(t *testing.T) {
 			continue // an old kernel
 		}
 		w := &writer{q: q, fd: fd}
-		if err := w.writev(&f); err != unix.EIO {
+		err := w.writev(&f)
+		if needs(&f)&offloadBig != 0 && isNoRoom(err) {
+			continue // its memory is in small pieces just now
+		}
+		if err != unix.EIO {
 			t.Errorf("probe %+v: %v, want EIO for the interface is down", f.Offload, err)
 		}
 	}
