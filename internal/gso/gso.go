@@ -63,7 +63,7 @@ func Split(f *link.Frame, emit func(*link.Frame)) error {
 	defer scratches.Put(s)
 	s.whole = f.AppendTo(s.whole[:0])
 	if f.GSO != link.GSONone {
-		return s.cut(f, emit)
+		return s.cut(f, 0, emit)
 	}
 	s.piece = link.Frame{Data: s.whole, Offload: link.Offload{Checksum: f.Checksum}}
 	if f.Checksum == link.ChecksumPartial {
@@ -76,7 +76,26 @@ func Split(f *link.Frame, emit func(*link.Frame)) error {
 	return nil
 }
 
-// cut makes and emits the pieces of the super-segment in s.whole.
+// Shorten calls emit with super-segments of at most most bytes each, or one packet, that together
+// are f, in order: for a device that does not take f because of its length. They and their memory
+// are as those of Split, but that their checksums stay partial, and its errors are the same. What
+// is no TCP super-segment with a partial checksum comes out as from Split.
+func Shorten(f *link.Frame, most int, emit func(*link.Frame)) error {
+	if f.GSO != link.GSOTCP4 && f.GSO != link.GSOTCP6 || f.Checksum != link.ChecksumPartial {
+		return Split(f, emit)
+	}
+	if f.Len() <= most {
+		emit(f)
+		return nil
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.whole = f.AppendTo(s.whole[:0])
+	return s.cut(f, most, emit)
+}
+
+// cut makes and emits the pieces of the super-segment in s.whole: packets, or, where most
+// says how many bytes they may have, super-segments with partial checksums.
 //
 // Each piece is made where its payload lies: the headers are written in front of it,
 // over the end of the piece before, which has been emitted by then.
@@ -84,25 +103,33 @@ func Split(f *link.Frame, emit func(*link.Frame)) error {
 //	| headers | payload 1 | payload 2 | payload 3 |
 //	            | headers | payload 2 |
 //	                        | headers | payload 3 |
-func (s *scratch) cut(f *link.Frame, emit func(*link.Frame)) error {
+func (s *scratch) cut(f *link.Frame, most int, emit func(*link.Frame)) error {
 	if f.GSOSize == 0 {
 		return ErrSize
 	}
 	l, ok := parse(s.whole, f.GSO)
-	if !ok || !l.fits(min(l.payload+int(f.GSOSize), len(s.whole))) {
+	packets := max(1, (most-l.payload)/int(f.GSOSize)) // in a piece
+	size, total := packets*int(f.GSOSize), len(s.whole)-l.payload
+	if !ok || !l.fits(l.payload+min(size, total)) {
 		return ErrHeaders
 	}
 	l.noChecksum = f.GSO == link.GSOUDP && l.is4 && f.Checksum != link.ChecksumPartial &&
 		l.checksumIsZero(s.whole)
+	l.partial = most > 0
 	s.header = append(s.header[:0], s.whole[:l.payload]...)
 	l.pseudo = pseudoHeader(s.header, l)
-	size, total := int(f.GSOSize), len(s.whole)-l.payload
-	for at, i := 0, 0; i == 0 || at < total; at, i = at+size, i+1 {
+	for at, i := 0, 0; i == 0 || at < total; at, i = at+size, i+packets {
 		end := min(at+size, total)
 		p := s.whole[at : l.payload+end]
 		copy(p, s.header)
 		l.patch(p, part{index: i, offset: at, last: end == total})
 		s.piece = link.Frame{Data: p}
+		if l.partial {
+			s.piece.Offload = f.Offload
+			if end-at <= int(f.GSOSize) {
+				s.piece.GSO, s.piece.GSOSize = link.GSONone, 0
+			}
+		}
 		emit(&s.piece)
 	}
 	return nil

@@ -508,17 +508,23 @@ func BenchmarkSplit64KiB(b *testing.B) {
 	}
 }
 
-// TestASuperSegmentLongerThanAnyPacketIsCut: its header says a total length of 0, the pieces say
-// their own.
-func TestASuperSegmentLongerThanAnyPacketIsCut(t *testing.T) {
-	s := &super{is4: true, partial: true, gso: 1448, id: 0xfff0, seq: 0xffff_0000, flags: wire.FlagPSH | wire.FlagACK, cut: 40,
-		payload: bytes.Repeat([]byte("0123456789abcdef"), 12_000)}
-	whole := s.payload
+// longFrame is a super-segment longer than any packet, whose header says a total length of 0.
+func longFrame(t failer) (*super, *link.Frame) {
+	s := &super{is4: true, partial: true, gso: 1448, id: 0xfff0, seq: 0xffff_0000,
+		flags: wire.FlagCWR | wire.FlagFIN | wire.FlagPSH | wire.FlagACK, cut: 40}
+	whole := bytes.Repeat([]byte("0123456789abcdef"), 12_000)
 	s.payload = whole[:1448]
 	f := s.frame(t) // gopacket cannot say the length either
 	s.payload = whole
 	wire.Put16(f.Data[wire.IP4TotalLen:], 0)
 	f.Payload = [][]byte{whole[:100_000], whole[100_000:]}
+	return s, f
+}
+
+// TestASuperSegmentLongerThanAnyPacketIsCut: the pieces say their own lengths.
+func TestASuperSegmentLongerThanAnyPacketIsCut(t *testing.T) {
+	s, f := longFrame(t)
+	whole := s.payload
 	pieces, err := split(f)
 	check(t, err)
 	var joined []byte
@@ -530,4 +536,65 @@ func TestASuperSegmentLongerThanAnyPacketIsCut(t *testing.T) {
 	if len(pieces) != (len(whole)+1447)/1448 || !bytes.Equal(joined, whole) {
 		t.Errorf("%d pieces with %d bytes", len(pieces), len(joined))
 	}
+}
+
+// shorten collects copies of what Shorten emits.
+func shorten(f *link.Frame, most int) ([]link.Frame, error) {
+	var out []link.Frame
+	err := Shorten(f, most, func(p *link.Frame) {
+		c := *p
+		c.Data, c.Payload = p.AppendTo(nil), nil
+		out = append(out, c)
+	})
+	return out, err
+}
+
+// TestShorterSuperSegmentsStandForTheSamePackets: each is no longer than it may be, and as it is the
+// checksum that it asks for is right, whether it is cut then, as a device would cut it, or not.
+func TestShorterSuperSegmentsStandForTheSamePackets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSuper(t)
+		f := s.frame(t)
+		most := rapid.IntRange(1, f.Len()+10).Draw(t, "most")
+		judgeShorter(t, s, f, most)
+	})
+	s, f := longFrame(t)
+	if n := judgeShorter(t, s, f, 65535); n != 3 {
+		t.Errorf("%d super-segments, want 3", n)
+	}
+}
+
+func judgeShorter(t failer, s *super, f *link.Frame, most int) int {
+	want, err := split(f)
+	check(t, err)
+	shorter, err := shorten(f, most)
+	check(t, err)
+	var got []link.Frame
+	for _, p := range shorter {
+		if n := p.Len(); n > most && n > want[0].Len() {
+			t.Fatalf("a super-segment has %d bytes, want %d at most", n, most)
+		}
+		if !s.udp && s.partial && p.Checksum != link.ChecksumPartial {
+			t.Fatalf("the checksum is summed: %+v", p.Offload)
+		}
+		packets, err := split(&p)
+		check(t, err)
+		got = append(got, packets...)
+		if many := len(packets) > 1; len(shorter) > 1 && many != (p.GSO != link.GSONone) {
+			t.Fatalf("%+v of %d packets", p.Offload, len(packets))
+		}
+		p.GSO = link.GSONone
+		whole, err := split(&p)
+		check(t, err)
+		if len(whole[0].Data) <= 0xffff {
+			judge(t, whole[0].Data)
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d packets, want %d", len(got), len(want))
+	}
+	for i := range got {
+		same(t, fmt.Sprintf("packet %d", i), got[i].Data, want[i].Data)
+	}
+	return len(shorter)
 }

@@ -27,11 +27,12 @@ type layout struct {
 	transport, payload int // where they start, in bytes
 	pseudo             uint16
 	noChecksum         bool
+	partial            bool // the pieces get the sum of their pseudo-header only
 }
 
 // part is one piece's place in the super-segment.
 type part struct {
-	index  int
+	index  int // how many packets are before it
 	offset int // of its payload from the payload's start, in bytes
 	last   bool
 }
@@ -141,8 +142,13 @@ func (l *layout) patch(p []byte, at part) {
 		return
 	}
 	field := p[l.checksumAt():]
+	pseudo := checksum.Combine(l.pseudo, uint16(len(t)))
+	if l.partial {
+		wire.Put16(field, pseudo)
+		return
+	}
 	wire.Put16(field, 0)
-	sum := ^checksum.Sum(checksum.Combine(l.pseudo, uint16(len(t))), t)
+	sum := ^checksum.Sum(pseudo, t)
 	if l.proto == wire.ProtoUDP {
 		sum = udpNonZero(sum)
 	}

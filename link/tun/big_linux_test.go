@@ -114,9 +114,9 @@ func TestBigTo(t *testing.T) {
 // keeper is a kernel that keeps what is written to it, but answers what is longer than an IP packet
 // by an error.
 type keeper struct {
-	long    error
-	asked   int // about what is long
-	packets [][]byte
+	long   error
+	asked  int // about what is long
+	frames []link.Frame
 }
 
 func (k *keeper) writev(_ int, iov [][]byte) (int, error) {
@@ -126,27 +126,38 @@ func (k *keeper) writev(_ int, iov [][]byte) (int, error) {
 			return -1, k.long
 		}
 	}
-	k.packets = append(k.packets, packet)
+	offload, ok := (*vnetHdr)(iov[0]).decode(packet)
+	if !ok {
+		return -1, unix.EINVAL
+	}
+	k.frames = append(k.frames, link.Frame{Data: packet, Offload: offload})
 	return len(packet), nil
 }
 
-// bigFrame is a super-segment of n bytes of payload, and the packets that it stands for.
-func bigFrame(t *testing.T, f flow, n int) (big link.Frame, packets [][]byte) {
+// onTheWire is the packets that frames stand for.
+func onTheWire(t *testing.T, frames ...link.Frame) (ps [][]byte) {
 	t.Helper()
-	big = partial(f, tcpPacket(t, f, &layers.TCP{ACK: true, PSH: true}, pattern(1500)), 6, 16, f.headerLen()+20, 1400)
-	big.Payload = [][]byte{pattern(n)}
-	binary.BigEndian.PutUint16(big.Data[2:], 0)
-	err := gso.Split(&big, func(p *link.Frame) { packets = append(packets, bytes.Clone(p.Data)) })
-	if err != nil {
-		t.Fatal(err)
+	for _, f := range frames {
+		if err := gso.Split(&f, func(p *link.Frame) { ps = append(ps, bytes.Clone(p.Data)) }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return big, packets
+	return ps
 }
 
-// TestAKernelWithoutRoomForLongFramesGetsPackets: what it refuses as too long arrives in packets,
-// and is not sent so long again; what it has no memory for just now arrives so too. Other
-// super-segments it gets all the same.
-func TestAKernelWithoutRoomForLongFramesGetsPackets(t *testing.T) {
+// bigFrame is a super-segment of n bytes of payload.
+func bigFrame(t *testing.T, f flow, n int) link.Frame {
+	t.Helper()
+	big := partial(f, tcpPacket(t, f, &layers.TCP{ACK: true, PSH: true}, pattern(1500)), 6, 16, f.headerLen()+20, 1400)
+	big.Payload = [][]byte{pattern(n)}
+	binary.BigEndian.PutUint16(big.Data[2:], 0)
+	return big
+}
+
+// TestAKernelWithoutRoomForLongFramesGetsShorterOnes: what it refuses as too long arrives in
+// super-segments of 64 KiB, and is not sent so long again; what it has no memory for just now
+// arrives so too.
+func TestAKernelWithoutRoomForLongFramesGetsShorterOnes(t *testing.T) {
 	for _, c := range []struct {
 		long  error
 		asked int // of three times
@@ -162,16 +173,19 @@ func TestAKernelWithoutRoomForLongFramesGetsPackets(t *testing.T) {
 			caps, kernel := h.Caps(), &keeper{long: c.long}
 			q := h.Queues()[0].(*queue)
 			q.writev = kernel.writev
-			big, packets := bigFrame(t, f, 150_000)
+			big, frames := bigFrame(t, f, 150_000), 3
 			if c.long == nil {
-				packets = [][]byte{big.AppendTo(nil)}
+				frames = 1
 			}
 			for range 3 {
 				h.write(q, big)
-				if !slices.EqualFunc(kernel.packets, packets, bytes.Equal) {
-					t.Fatalf("%d packets came that are not the %d of the super-segment", len(kernel.packets), len(packets))
+				if len(kernel.frames) != frames {
+					t.Errorf("it came in %d frames, want %d", len(kernel.frames), frames)
 				}
-				kernel.packets = nil
+				if !slices.EqualFunc(onTheWire(t, kernel.frames...), onTheWire(t, big), bytes.Equal) {
+					t.Fatal("what came is not what the super-segment stands for")
+				}
+				kernel.frames = nil
 			}
 			if kernel.asked != c.asked {
 				t.Errorf("the kernel was asked %d times, want %d", kernel.asked, c.asked)
@@ -182,10 +196,9 @@ func TestAKernelWithoutRoomForLongFramesGetsPackets(t *testing.T) {
 			if n := strings.Count(log.String(), "\n"); n != c.lines || n > 0 && !strings.Contains(log.String(), "longer than 64 KiB") {
 				t.Errorf("log %q, want %d lines", log.String(), c.lines)
 			}
-			short, _ := bigFrame(t, f, 60_000)
-			h.write(q, short)
-			if len(kernel.packets) != 1 || h.Caps() != caps {
-				t.Errorf("a shorter one came in %d frames; Caps are %+v, were %+v", len(kernel.packets), h.Caps(), caps)
+			h.write(q, bigFrame(t, f, 60_000))
+			if len(kernel.frames) != 1 || h.Caps() != caps {
+				t.Errorf("a shorter one came in %d frames; Caps are %+v, were %+v", len(kernel.frames), h.Caps(), caps)
 			}
 			h.wantStats(Stats{})
 		})

@@ -19,19 +19,20 @@ type writer struct {
 	n      int
 	err    error
 
-	fd     int
-	hdr    vnetHdr
-	iov    [][]byte
-	whole  []byte // a frame gathered, when it has more slices than writev takes
-	sendFn func(fd uintptr)
-	emitFn func(*link.Frame)
+	fd      int
+	hdr     vnetHdr
+	iov     [][]byte
+	whole   []byte // a frame gathered, when it has more slices than writev takes
+	sendFn  func(fd uintptr)
+	emitFn  func(*link.Frame)
+	frameFn func(*link.Frame)
 	// badPiece: the kernel refused a plain packet of a frame that was cut.
 	badPiece bool
 }
 
 var writers = sync.Pool{New: func() any {
 	w := new(writer)
-	w.sendFn, w.emitFn = w.send, w.emit
+	w.sendFn, w.emitFn, w.frameFn = w.send, w.emit, w.frame
 	return w
 }}
 
@@ -67,6 +68,9 @@ func (w *writer) send(fd uintptr) {
 
 // frame sends f as it is, or cut in software where the kernel does not take it.
 func (w *writer) frame(f *link.Frame) {
+	if w.err != nil {
+		return
+	}
 	d := w.q.dev
 	if !wellFormed(f) {
 		d.stats.writeMalformed.Add(1)
@@ -80,15 +84,15 @@ func (w *writer) frame(f *link.Frame) {
 		case need != 0 && isRefusal(err):
 			refusal = err
 		case need&offloadBig != 0 && isNoRoom(err):
-			// The kernel wants 32 KiB of memory in one piece, several times. Where its memory is
-			// in smaller pieces there may be none for long, and there is for packets.
+			// The kernel wants up to 17 pieces of memory for a frame. Where it has them only of less
+			// than 12 KiB, which may last, it has some for frames of 64 KiB all the same.
 		default:
 			w.account(err)
 			return
 		}
 	}
 	w.badPiece = false
-	switch err := gso.Split(f, w.emitFn); {
+	switch err := w.cut(f, need); {
 	case err != nil:
 		d.stats.writeMalformed.Add(1)
 	case refusal != nil && !w.badPiece:
@@ -96,6 +100,14 @@ func (w *writer) frame(f *link.Frame) {
 		// not the frame.
 		d.refuse(need, refusal)
 	}
+}
+
+// cut sends the pieces of f: shorter super-segments where f is only too long, else packets.
+func (w *writer) cut(f *link.Frame, need offload) error {
+	if need&offloadBig != 0 && w.q.dev.takes(need&^offloadBig) {
+		return gso.Shorten(f, MaxMTU, w.frameFn)
+	}
+	return gso.Split(f, w.emitFn)
 }
 
 // emit sends one plain packet of a frame that was cut.
