@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,5 +127,31 @@ func TestE2EPingSaysThatItsTUNIsGone(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "the TUN gone0 failed: ") ||
 		!strings.Contains(stderr.String(), "somebody deleted the interface") || strings.Contains(string(rest), "closed") {
 		t.Errorf("exit %d\n%s%s", code, rest, stderr.String())
+	}
+}
+
+// A command that comes to nothing leaves the files that it was to write as they were.
+func TestE2EFilesOutliveACommandThatFails(t *testing.T) {
+	startUp(t)
+	capture, body := filepath.Join(t.TempDir(), "wire.pcapng"), filepath.Join(t.TempDir(), "body")
+	for _, path := range []string{capture, body} {
+		if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{
+		"up --tun tun0 --addr 10.9.0.2/24 --pcap " + capture,
+		"fetch --tun tun0 --pcap " + capture + " -o " + body + " http://10.78.0.1/",
+		"ping --tun tun0 --pcap " + capture + " 10.78.0.1",
+		"fetch -o " + body + " http://10.78.0.1:1/",
+	} {
+		if said, err := exec.Command(porticoPath, strings.Fields(args)...).CombinedOutput(); err == nil {
+			t.Errorf("portico %s came to something:\n%s", args, said)
+		}
+	}
+	for _, path := range []string{capture, body} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != "kept" {
+			t.Errorf("%s has %q, %v", path, got, err)
+		}
 	}
 }

@@ -145,7 +145,7 @@ func openOutput(path string, stdout io.Writer) (io.WriteCloser, error) {
 	if path == "" || path == "-" {
 		return keepOpen{stdout}, nil
 	}
-	file, err := os.Create(path)
+	file, err := createFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the body: %w: choose another file with --output", err)
 	}
@@ -194,6 +194,9 @@ func (c *fetcher) get(ctx context.Context, u *url.URL, out io.Writer) error {
 	}
 	defer resp.Body.Close()
 	c.tellResponse(resp)
+	if _, err := out.Write(nil); err != nil { // there is an answer, if one without a body
+		return fmt.Errorf("cannot write the body: %w", err)
+	}
 	if c.flags.head {
 		fmt.Fprintf(out, "%s %s\r\n", resp.Proto, resp.Status)
 		resp.Header.Write(out)

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/a644562b/portico/internal/checksum"
@@ -21,7 +20,7 @@ var simEpoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 // a file: through the tap of package capture, over a device of which only the packet in
 // hand can be read.
 type simCapture struct {
-	file *os.File
+	file *outFile
 	tap  *capture.Device
 	now  time.Time
 	note string

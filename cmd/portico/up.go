@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -175,18 +174,6 @@ func up(cmd *cobra.Command, f *upFlags) error {
 		ready = func(tun string) { cfg.Logger.Info("ready", "device", tun, "addrs", cfg.Addrs, "serve", f.services) }
 	}
 	return runDaemon(cmd.Context(), cfg, specs, socket, ready)
-}
-
-// createPCAP creates the file of a capture.
-func createPCAP(path string) (*os.File, error) {
-	if path == "-" {
-		return nil, errors.New("cannot write the capture: - names no file: choose one, or /dev/stdout, with --pcap")
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot write the capture: %w: choose another file with --pcap", err)
-	}
-	return file, nil
 }
 
 // runDaemon serves until ctx ends or the device fails, and removes what it made. It calls ready with
