@@ -4,9 +4,9 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,30 +103,44 @@ func TestE2EJSONLogIsJSONThroughout(t *testing.T) {
 }
 
 // What ends with its TUN says so, and not that some connection is closed.
-func TestE2EPingSaysThatItsTUNIsGone(t *testing.T) {
+func TestE2ECommandsSayThatTheirTUNIsGone(t *testing.T) {
 	need(t, "ip", "iproute2")
-	cmd := exec.Command(porticoPath, "ping", "--tun", "gone0", "-c", "0", "-i", "0.01", "10.78.0.1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
+	l, err := net.Listen("tcp", ":8000") // that answers nobody
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	out := bufio.NewReader(stdout)
-	for range 2 { // the heading, and the first answer
-		if _, err := out.ReadString('\n'); err != nil {
+	defer l.Close()
+	for _, c := range []struct{ line, under string }{
+		{"ping -c 0 -i 0.01 10.78.0.1", "icmp_seq="},
+		{"traceroute -w 60 10.78.0.9", "traceroute to "},
+		{"fetch -v http://10.78.0.1:8000/", "> User-Agent"},
+	} {
+		name, flags, _ := strings.Cut(c.line, " ")
+		cmd := exec.Command(porticoPath, append([]string{name, "--tun", "gone0"}, strings.Fields(flags)...)...)
+		read, write, err := os.Pipe()
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	nstest.IP(t, "link delete dev gone0")
-	rest, _ := io.ReadAll(out)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(stderr.String(), "the TUN gone0 failed: ") ||
-		!strings.Contains(stderr.String(), "somebody deleted the interface") || strings.Contains(string(rest), "closed") {
-		t.Errorf("exit %d\n%s%s", code, rest, stderr.String())
+		cmd.Stdout, cmd.Stderr = write, write
+		err = cmd.Start()
+		write.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := bufio.NewReader(read)
+		for line := ""; !strings.Contains(line, c.under); {
+			if line, err = said.ReadString('\n'); err != nil {
+				t.Fatalf("%s: never under way: %v", c.line, err)
+			}
+		}
+		nstest.IP(t, "link delete dev gone0")
+		rest, _ := io.ReadAll(said)
+		read.Close()
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(string(rest), "the TUN gone0 failed: ") ||
+			!strings.Contains(string(rest), "somebody deleted the interface") || strings.Contains(string(rest), "closed") {
+			t.Errorf("%s: exit %d\n%s", c.line, code, rest)
+		}
 	}
 }
 

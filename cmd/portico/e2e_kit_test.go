@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,7 +139,11 @@ func startUp(t *testing.T, args ...string) *daemon {
 		close(d.lines)
 		d.ended <- d.cmd.Wait()
 	}()
-	d.expect("ready")
+	ready := "portico: ready: "
+	if slices.Contains(args, "json") {
+		ready = `"msg":"ready"`
+	}
+	d.expect(ready)
 	t.Cleanup(d.stop)
 	return d
 }

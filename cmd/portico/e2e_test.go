@@ -522,7 +522,11 @@ func TestE2ESecondDaemonIsRefused(t *testing.T) {
 func TestE2EFetchBringsThePageAndTellsTheStory(t *testing.T) {
 	body := make([]byte, 1<<20)
 	new(serve.Pattern).Read(body)
-	site := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) })}
+	site := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/empty" {
+			w.Write(body)
+		}
+	})}
 	defer site.Close()
 	l, err := net.Listen("tcp", ":8000")
 	if err != nil {
@@ -545,6 +549,15 @@ func TestE2EFetchBringsThePageAndTellsTheStory(t *testing.T) {
 				t.Errorf("%s: the story lacks %q:\n%s", host, want, story.String())
 			}
 		}
+	}
+	// An answer without a body leaves an empty file, whatever was in it.
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output(t, nil, porticoPath, "fetch", "-o", file, "http://10.78.0.1:8000/empty")
+	if got, err := os.ReadFile(file); err != nil || len(got) != 0 {
+		t.Errorf("of no body there are %d bytes, %v", len(got), err)
 	}
 	refused := exec.Command(porticoPath, "fetch", "http://10.78.0.1:8001/")
 	var said bytes.Buffer

@@ -10,6 +10,8 @@
 // 6.1.2); the IPv4 identification counts up (RFC 6864). UDP becomes datagrams of one
 // size each.
 //
+// For a device to which a super-segment is merely too long Shorten cuts it into shorter ones.
+//
 // It refuses to cut what it does not fully understand: IP fragments, IPv6 headers
 // other than extension headers in front of TCP or UDP, headers that do not agree
 // with the frame's offload state.

@@ -54,20 +54,13 @@ func serveAt(t *testing.T, path string) *Server {
 	return s
 }
 
-// shortDir is a directory for a socket, whose path is at most 107 bytes long: t.TempDir's has the
-// name of the test in it.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "p")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
+// inOwnDir runs the test in a directory of its own, for a socket's path is at most 107 bytes long
+// and t.TempDir's has the name of the test in it.
+func inOwnDir(t *testing.T) { t.Chdir(t.TempDir()) }
 
 func TestAnswersSurviveTheSocket(t *testing.T) {
-	path := filepath.Join(shortDir(t), "p.sock")
+	inOwnDir(t)
+	const path = "p.sock"
 	s := serveAt(t, path)
 	defer s.Close()
 	c, ctx := NewClient(path), context.Background()
@@ -105,21 +98,22 @@ func TestAnswersSurviveTheSocket(t *testing.T) {
 }
 
 func TestSocketIsItsOwnersAlone(t *testing.T) {
-	dir := shortDir(t)
-	path := filepath.Join(dir, "p.sock")
+	inOwnDir(t)
+	const path = "p.sock"
 	s := serveAt(t, path)
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 || info.Mode()&fs.ModeSocket == 0 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	s.Close()
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {
 		t.Errorf("Close left %v (%v)", left, err)
 	}
 }
 
 func TestSocketOfADeadDaemonIsReplacedAndOfALivingOneNot(t *testing.T) {
-	path := filepath.Join(shortDir(t), "p.sock")
+	inOwnDir(t)
+	const path = "p.sock"
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +144,8 @@ func TestFileThatIsNoSocketIsLeftAlone(t *testing.T) {
 }
 
 func TestCloseLeavesTheSocketOfASuccessor(t *testing.T) {
-	path := filepath.Join(shortDir(t), "p.sock")
+	inOwnDir(t)
+	const path = "p.sock"
 	first := serveAt(t, path)
 	os.Remove(path)
 	second := serveAt(t, path)
@@ -162,15 +157,15 @@ func TestCloseLeavesTheSocketOfASuccessor(t *testing.T) {
 }
 
 func TestNoDaemonIsOneLineWithTheRemedy(t *testing.T) {
-	dir := shortDir(t)
-	stale := filepath.Join(dir, "stale.sock")
+	inOwnDir(t)
+	const stale = "stale.sock"
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	for _, path := range []string{filepath.Join(dir, "missing.sock"), stale} {
+	for _, path := range []string{"missing.sock", stale} {
 		_, err := NewClient(path).Sockets(context.Background())
 		if err == nil || !strings.Contains(err.Error(), "portico up") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", path, err)

@@ -112,10 +112,7 @@ type losingQueue struct {
 
 func (q losingQueue) Write(frames []link.Frame) (int, error) {
 	for i := range frames {
-		if frames[i].Len() < 1000 {
-			continue
-		}
-		if q.dev.full.Add(1) != troubleLost {
+		if frames[i].Len() < 1000 || q.dev.full.Add(1) != troubleLost {
 			continue
 		}
 		if n, err := q.Queue.Write(frames[:i]); err != nil {

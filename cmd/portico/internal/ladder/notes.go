@@ -131,7 +131,7 @@ func (n *noter) sentAgain(e *record.Entry, add func(string, ...any)) {
 		why = n.pending
 	}
 	switch {
-	case e.Retransmission():
+	case e.Again:
 		add("sent again: %s", e.Why)
 	case n.again:
 		add("the peer sent this again")
@@ -143,7 +143,7 @@ func (n *noter) sentAgain(e *record.Entry, add func(string, ...any)) {
 
 // numbers teaches what takes numbers.
 func (n *noter) numbers(e *record.Entry, add func(string, ...any)) {
-	if n.again || e.Retransmission() {
+	if n.again || e.Again {
 		return
 	}
 	switch {

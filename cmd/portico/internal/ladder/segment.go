@@ -24,7 +24,7 @@ func (b *builder) segment(e *record.Entry) *Segment {
 		Options:        optionWords(e, other),
 		Reason:         e.Why.String(),
 		Dropped:        e.Drop.String(),
-		Retransmission: e.Retransmission() || b.notes.again,
+		Retransmission: e.Again || b.notes.again,
 	}
 	if e.Flags.Has(tcp.ACK) {
 		s.Ack, s.AckRel = uint32(e.Ack), relative(other, e.Ack)

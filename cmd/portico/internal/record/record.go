@@ -41,7 +41,7 @@ type Entry struct {
 	Seq, Ack tcp.Seq
 	Window   int32
 	DataLen  int32
-	Again    bool // it was sent before; of those that arrive nobody knows
+	Again    bool // it was sent before, for whatever reason; of those that arrive nobody knows
 	// Options is nil where the segment carries no more than timestamps.
 	Options *tcp.Options
 	// Skipped is what was left out right before this entry; nil for nothing.
@@ -76,7 +76,7 @@ func (g *Gap) add(e *Entry) {
 	case tcp.EventSegmentOut:
 		g.SegmentsOut += uint64(e.Packets())
 		g.BytesOut += uint64(e.DataLen)
-		if e.Retransmission() {
+		if e.Again {
 			g.Retransmissions++
 		}
 	}
@@ -204,7 +204,7 @@ func (c *Conn) evict(e Entry) {
 			c.keepMid(e)
 			return
 		}
-	case e.Retransmission() || e.Drop != tcp.WhyNone:
+	case e.Again || e.Drop != tcp.WhyNone:
 		if c.repairs < MaxRepairs {
 			c.repairs++
 			c.keepMid(e)
@@ -237,9 +237,6 @@ func (c *Conn) lastSegmentIn() *Entry {
 	}
 	return nil
 }
-
-// Retransmission reports whether the segment was sent before, for whatever reason.
-func (e *Entry) Retransmission() bool { return e.Again }
 
 // Caused reports whether the change of state s, the next entry after the arrival of e, is
 // that arrival's doing and not a call's or a timer's.

@@ -92,7 +92,7 @@ func TestWhatMattersSurvivesInTheMiddle(t *testing.T) {
 			kept = append(kept, "fin")
 		case e.Kind == tcp.EventState:
 			kept = append(kept, e.To.String())
-		case e.Retransmission():
+		case e.Again:
 			kept = append(kept, "again")
 		}
 	}

@@ -108,7 +108,7 @@ func (m *remarker) observe(ev *tcp.Event) {
 		if e.Flags&markFlags != 0 {
 			words, m.pending = m.pending, nil
 		}
-		if e.Retransmission() {
+		if e.Again {
 			words = append(words, "sent again: "+e.Why.String())
 		} else if e.Why != tcp.WhyNone {
 			words = append(words, e.Why.String())
